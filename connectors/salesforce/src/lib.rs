@@ -1,0 +1,1 @@
+//! Salesforce: Bulk API 2.0 and REST queries to Arrow pages.

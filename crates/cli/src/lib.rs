@@ -1,0 +1,1 @@
+//! The binary: arguments, config files, registry, rendering, exit codes.

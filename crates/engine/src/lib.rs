@@ -1,0 +1,1 @@
+//! The loop: read, package, commit; concurrency, stop, recovery.

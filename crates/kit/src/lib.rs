@@ -1,0 +1,1 @@
+//! What every connector would otherwise write again: HTTP with care, rows to Arrow, windows, polling.

@@ -1,0 +1,1 @@
+//! The embedded default destination: committed folders of Parquet, and a reader over them.

@@ -1,0 +1,1 @@
+//! The only crate that knows Parquet: package folders, manifests, writing, sealing, recovery.

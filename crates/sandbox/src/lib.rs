@@ -1,0 +1,1 @@
+//! Plays the outside world: HTTP host for emulators, virtual clock, faults, request accounting, oracle.
