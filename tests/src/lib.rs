@@ -1,1 +1,5 @@
 //! Acceptance: the real binary against the sandbox, judged by oracles.
+//!
+//! The tests themselves are in `tests/tests/`; this library holds what they share.
+
+pub mod house;
