@@ -1,0 +1,1 @@
+//! File operations that must survive a crash.
