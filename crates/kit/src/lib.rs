@@ -1,1 +1,2 @@
 //! What every connector would otherwise write again: HTTP with care, rows to Arrow, windows, polling.
+pub mod rows;
