@@ -1,0 +1,231 @@
+//! How fast a source may be asked: calls per time, calls at once, and a gate that the server shuts.
+//!
+//! One [`Limits`] per source instance; all its streams share it. The gate is for answers such as 429: when
+//! one request is told to wait, all of them wait.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// Named buckets and a gate. Cheap to clone; all clones are one.
+#[derive(Clone, Default)]
+pub struct Limits(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    buckets: Vec<Bucket>,
+    gate: Mutex<Option<Instant>>,
+}
+
+struct Bucket {
+    /// Requests that name this bucket draw from it; `None`: all requests do.
+    name: Option<&'static str>,
+    kind: Kind,
+}
+
+enum Kind {
+    Rate(Box<DefaultDirectRateLimiter>),
+    Concurrent(Arc<Semaphore>),
+}
+
+/// Leave to send one request; give it back by dropping it.
+#[derive(Debug, Default)]
+pub struct Permit {
+    held: Vec<OwnedSemaphorePermit>,
+}
+
+impl Limits {
+    /// No limits but the gate.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Builds limits from a list.
+    pub fn new(limits: impl IntoIterator<Item = Limit>) -> Self {
+        let buckets = limits
+            .into_iter()
+            .map(|limit| match limit {
+                Limit::Rate { bucket, calls, per } => {
+                    let calls = NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN);
+                    // `with_period` refuses zero only.
+                    let each = (per / calls.get()).max(Duration::from_nanos(1));
+                    let quota = Quota::with_period(each)
+                        .unwrap_or_else(|| Quota::per_second(NonZeroU32::MAX))
+                        .allow_burst(calls);
+                    Bucket {
+                        name: bucket,
+                        kind: Kind::Rate(Box::new(governor::RateLimiter::direct(quota))),
+                    }
+                }
+                Limit::Concurrent { bucket, calls } => Bucket {
+                    name: bucket,
+                    kind: Kind::Concurrent(Arc::new(Semaphore::new(calls.max(1)))),
+                },
+            })
+            .collect();
+        Self(Arc::new(Inner {
+            buckets,
+            gate: Mutex::new(None),
+        }))
+    }
+
+    /// Waits until a request of `bucket` may be sent.
+    ///
+    /// # Errors
+    /// The time that is left if the gate stays shut for longer than `max_wait`.
+    pub async fn ready(
+        &self,
+        bucket: Option<&'static str>,
+        max_wait: Duration,
+    ) -> Result<Permit, Duration> {
+        let mut permit = Permit::default();
+        let mine = |limit: &&Bucket| limit.name.is_none() || limit.name == bucket;
+        for limit in self.0.buckets.iter().filter(mine) {
+            match &limit.kind {
+                Kind::Concurrent(semaphore) => {
+                    // The semaphore is never closed, so this fails never; without a permit the request goes on.
+                    if let Ok(held) = Arc::clone(semaphore).acquire_owned().await {
+                        permit.held.push(held);
+                    }
+                }
+                Kind::Rate(limiter) => {
+                    while let Err(not_until) = limiter.check() {
+                        let wait = not_until.wait_time_from(DefaultClock::default().now());
+                        crate::sleep(wait.max(Duration::from_millis(1))).await;
+                    }
+                }
+            }
+        }
+        // The gate comes last: it may have been shut while this request stood in line.
+        while let Some(wait) = self.gate_wait() {
+            if wait > max_wait {
+                return Err(wait);
+            }
+            crate::sleep(wait).await;
+        }
+        Ok(permit)
+    }
+
+    /// Shuts the gate for all requests; returns by how much that is longer than it already was.
+    pub fn shut(&self, wait: Duration) -> Duration {
+        let now = Instant::now();
+        let Some(until) = now.checked_add(wait) else {
+            return Duration::ZERO;
+        };
+        let mut gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = gate.unwrap_or(now).max(now);
+        *gate = Some(before.max(until));
+        until.saturating_duration_since(before)
+    }
+
+    /// How long the gate stays shut.
+    fn gate_wait(&self) -> Option<Duration> {
+        let gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = (*gate)?.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits")
+            .field("buckets", &self.0.buckets.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// So many calls in each such time, in bursts if need be.
+    Rate {
+        /// Which requests; `None`: all.
+        bucket: Option<&'static str>,
+        /// How many.
+        calls: u32,
+        /// In what time.
+        per: Duration,
+    },
+    /// So many calls at once.
+    Concurrent {
+        /// Which requests; `None`: all.
+        bucket: Option<&'static str>,
+        /// How many.
+        calls: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(1_000);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shut_gate_holds_all_requests_until_its_time() {
+        // covers: N8
+        let limits = Limits::none();
+        let started = Instant::now();
+        assert_eq!(limits.shut(Duration::from_secs(7)), Duration::from_secs(7));
+        assert_eq!(limits.shut(Duration::from_secs(5)), Duration::ZERO);
+        assert_eq!(limits.shut(Duration::from_secs(9)), Duration::from_secs(2));
+        let (a, b) = tokio::join!(limits.ready(None, LONG), limits.ready(Some("jobs"), LONG));
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(started.elapsed().as_secs(), 9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_shut_for_too_long_is_not_waited_for() {
+        // covers: N9
+        let limits = Limits::none();
+        limits.shut(LONG * 2);
+        let started = Instant::now();
+        assert_eq!(limits.ready(None, LONG).await.unwrap_err(), LONG * 2);
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_calls_are_bounded_per_bucket() {
+        let limits = Limits::new([
+            Limit::Concurrent {
+                bucket: None,
+                calls: 2,
+            },
+            Limit::Concurrent {
+                bucket: Some("jobs"),
+                calls: 1,
+            },
+        ]);
+        let job = limits.ready(Some("jobs"), LONG).await.unwrap();
+        let second = tokio::time::timeout(LONG, limits.ready(Some("jobs"), LONG)).await;
+        assert!(second.is_err(), "a second job must wait");
+        let call = limits.ready(None, LONG).await.unwrap();
+        assert!(
+            tokio::time::timeout(LONG, limits.ready(None, LONG))
+                .await
+                .is_err()
+        );
+        drop((job, call));
+        assert!(limits.ready(Some("jobs"), LONG).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_rate_lets_a_burst_pass_and_then_holds() {
+        let limits = Limits::new([Limit::Rate {
+            bucket: None,
+            calls: 3,
+            per: Duration::from_millis(150),
+        }]);
+        let started = std::time::Instant::now();
+        for _ in 0..4 {
+            limits.ready(None, LONG).await.unwrap();
+        }
+        assert!(started.elapsed() >= Duration::from_millis(40));
+    }
+}
