@@ -8,6 +8,8 @@
 //! **Invariant:** a file that no manifest names does not exist; a manifest is only ever replaced as a
 //! whole; nothing is renamed before it was synced.
 
+mod columns;
+mod footer;
 pub mod fs;
 mod lock;
 pub mod manifest;
@@ -18,8 +20,10 @@ mod verify;
 mod writer;
 
 pub use lock::{Lock, LockInfo};
-pub use reader::{Batches, read, read_file, read_part};
+pub use reader::{
+    BATCH_ROWS, Batches, FileInfo, file_info, read, read_file, read_part, read_verified_part,
+};
 pub use settings::Settings;
-pub use shelf::{Recovered, Shelf};
+pub use shelf::{COMMIT_FILE, Recovered, Shelf};
 pub use verify::{remove, verify, verify_part, verify_sizes};
 pub use writer::{NewPackage, Writer};
