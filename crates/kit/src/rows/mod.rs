@@ -12,6 +12,7 @@
 //! **Invariant:** after an error a decoder is spent. Rows it has given out are those of whole records, but
 //! whoever asked must decide whether they count; the engine drops them back to its last checkpoint.
 
+mod batch;
 mod column;
 mod csv;
 mod extra;
