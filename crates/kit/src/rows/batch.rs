@@ -280,6 +280,17 @@ impl Builder {
         self.rows >= self.options.batch_rows.max(1) || self.bytes >= self.options.batch_bytes
     }
 
+    /// Drops the batch under construction.
+    pub(super) fn clear(&mut self) {
+        for column in &mut self.columns {
+            column.clear();
+        }
+        self.extra.clear();
+        self.rows = 0;
+        self.bytes = 0;
+        self.counts = Counts::default();
+    }
+
     /// The batch, if it has rows, and what was seen in it; empty afterwards.
     pub(super) fn finish(&mut self) -> Result<Option<(RecordBatch, Counts)>> {
         if self.rows == 0 {

@@ -61,6 +61,11 @@ impl<T: Copy + Default> Fixed<T> {
         self.nulls.append_n_nulls(count);
     }
 
+    fn clear(&mut self) {
+        self.values.clear();
+        self.nulls.truncate(0);
+    }
+
     fn take(&mut self) -> (Vec<T>, Option<arrow::buffer::NullBuffer>) {
         let empty = Vec::with_capacity(self.values.len());
         (std::mem::replace(&mut self.values, empty), self.nulls.finish())
@@ -132,6 +137,12 @@ impl Text {
         let end = offset(self.values.len());
         self.offsets.resize(self.offsets.len() + count, end);
         self.nulls.append_n_nulls(count);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+        self.offsets.truncate(1);
+        self.nulls.truncate(0);
     }
 
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<arrow::buffer::NullBuffer>) {
@@ -239,6 +250,20 @@ impl Column {
             Self::Decimal(fixed, _, _) => fixed.push_nulls(count),
             Self::Date(fixed) => fixed.push_nulls(count),
             Self::Text(text) | Self::Json(text) | Self::Binary(text) => text.push_nulls(count),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::Boolean(values, nulls) => {
+                values.truncate(0);
+                nulls.truncate(0);
+            }
+            Self::Integer(fixed) | Self::Timestamp(fixed, _) => fixed.clear(),
+            Self::Float(fixed) => fixed.clear(),
+            Self::Decimal(fixed, _, _) => fixed.clear(),
+            Self::Date(fixed) => fixed.clear(),
+            Self::Text(text) | Self::Json(text) | Self::Binary(text) => text.clear(),
         }
     }
 

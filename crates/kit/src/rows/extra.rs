@@ -133,6 +133,14 @@ impl Extra {
         self.column.push_nulls(count);
     }
 
+    /// Drops all rows, also one that has not ended.
+    pub(super) fn clear(&mut self) {
+        self.column.clear();
+        self.row.clear();
+        self.entries = 0;
+        self.oversize = 0;
+    }
+
     /// The column as an array; empty afterwards.
     pub(super) fn finish(&mut self) -> Result<ArrayRef> {
         Ok(self.column.finish()?.0)
