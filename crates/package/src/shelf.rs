@@ -13,7 +13,8 @@ use overlock_core::{
     CommitId, Error, ErrorKind, Package, Result, SyncKey, crash_point, text::printable,
 };
 
-use crate::{fs, manifest, verify};
+use crate::verify::{self, verify};
+use crate::{fs, manifest};
 
 /// Ending of a folder that is kept for a person to look at.
 const CORRUPT: &str = "corrupt";
@@ -67,10 +68,7 @@ impl Shelf {
                 verify::remove_dir(&package.dir)?;
                 continue;
             }
-            match self
-                .tidy(&package, &mut recovered)
-                .and_then(|()| verify::verify(&package))
-            {
+            match tidy(&package, &mut recovered).and_then(|()| verify(&package)) {
                 Ok(()) if package.manifest.sealed => recovered.sealed.push(package),
                 Ok(()) => recovered.open = Some(package),
                 Err(error) if error.kind() == ErrorKind::Data => {
@@ -132,36 +130,36 @@ impl Shelf {
         }
         Ok(packages)
     }
+}
 
-    /// Removes the unfinished files of a package and reports those that are not ours.
-    fn tidy(&self, package: &Package, recovered: &mut Recovered) -> Result<()> {
-        let mut unknown = Vec::new();
-        for entry in fs::list(&package.dir)?.unwrap_or_default() {
-            let listed = package
-                .manifest
-                .files
-                .iter()
-                .any(|part| part.name == entry.name);
-            if listed || entry.name == manifest::FILE_NAME || entry.name == COMMIT_FILE {
-                continue;
-            }
-            let unfinished = ends(&entry.name, "tmp")
-                || (entry.name.starts_with("part-") && ends(&entry.name, "parquet"));
-            if unfinished && entry.metadata.is_file() {
-                fs::remove_file(&entry.path)?;
-            } else {
-                unknown.push(printable(&entry.name));
-            }
+/// Removes the unfinished files of a package and reports those that are not ours.
+fn tidy(package: &Package, recovered: &mut Recovered) -> Result<()> {
+    let mut unknown = Vec::new();
+    for entry in fs::list(&package.dir)?.unwrap_or_default() {
+        let listed = package
+            .manifest
+            .files
+            .iter()
+            .any(|part| part.name == entry.name);
+        if listed || entry.name == manifest::FILE_NAME || entry.name == COMMIT_FILE {
+            continue;
         }
-        if !unknown.is_empty() {
-            let id = package.manifest.id;
-            recovered.warnings.push(format!(
-                "left alone in the package {id} what it does not name: {}",
-                some(&unknown)
-            ));
+        let unfinished = ends(&entry.name, "tmp")
+            || (entry.name.starts_with("part-") && ends(&entry.name, "parquet"));
+        if unfinished && entry.metadata.is_file() {
+            fs::remove_file(&entry.path)?;
+        } else {
+            unknown.push(printable(&entry.name));
         }
-        Ok(())
     }
+    if !unknown.is_empty() {
+        let id = package.manifest.id;
+        recovered.warnings.push(format!(
+            "left alone in the package {id} what it does not name: {}",
+            some(&unknown)
+        ));
+    }
+    Ok(())
 }
 
 /// A file that a destination may keep beside the manifest.
