@@ -31,7 +31,7 @@ use overlock_core::{Error, ErrorKind, Result};
 pub use self::csv::CsvDecoder;
 pub use self::json::JsonDecoder;
 pub use self::number::{decimal, float, integer};
-pub use self::overlap::{Decoded, Encoding, Input, Prefix, decode_csv};
+pub use self::overlap::{Decoded, Prefix, decode_csv};
 pub use self::time::{date, timestamp};
 
 /// How rows become columns. Start from `Options::default()`.

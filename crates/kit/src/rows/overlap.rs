@@ -1,38 +1,24 @@
 //! The overlapped path of a CSV page: network, decoding and the consumer work at the same time.
-
-use std::pin::Pin;
+//!
+//! A task takes chunks from the network into a queue of four; a blocking thread inflates and decodes them into a
+//! queue of two batches. Both queues are bounded, so that a slow consumer stops the socket. No page is ever held:
+//! a retry of a page that broke in the middle goes on behind the batches that were delivered, after it has
+//! proved by a hash that the source sends the same bytes again.
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use futures::Stream;
-use overlock_core::{BoxStream, Result};
+use futures::stream;
+use overlock_core::{BoxStream, Error, ErrorKind, Result};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::{Counts, CsvDecoder};
+use crate::http::{Body, Inflater};
 
-/// A page on its way in: chunks as they arrive, still compressed.
-pub struct Input {
-    /// The chunks; an `Err` means that the page is incomplete.
-    pub chunks: BoxStream<'static, Result<Bytes>>,
-    /// How the chunks are compressed.
-    pub encoding: Encoding,
-    /// Most decompressed bytes; more is an error.
-    pub max_bytes: u64,
-}
-
-impl std::fmt::Debug for Input {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Input").field("encoding", &self.encoding).finish_non_exhaustive()
-    }
-}
-
-/// How a body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all.
-    Identity,
-    /// One or more gzip members.
-    Gzip,
-}
+/// Chunks between network and decoder.
+const CHUNKS: usize = 4;
+/// Batches between decoder and consumer.
+const BATCHES: usize = 2;
 
 /// How much of a page was delivered, so that a retry of the same page can go on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,26 +38,288 @@ pub enum Decoded {
     Rows {
         /// The rows.
         batch: RecordBatch,
-        /// What was seen in them; not in earlier batches.
+        /// What was seen in them.
         counts: Counts,
-        /// Hand this to the next try of the same page if this one fails.
+        /// Hand this to the next try of the same page, should this one fail.
         prefix: Prefix,
     },
-    /// The page is whole.
+    /// The page is whole; nothing follows.
     End {
-        /// What was seen in the whole page. After a resume: rows of the whole page, oddities of its rest.
+        /// What was seen in the page. After a resume: all rows of the page, oddities only of what this try decoded.
         counts: Counts,
+        /// Names of the page's columns.
+        header: Vec<String>,
     },
 }
 
-/// Decodes a page while it arrives.
+enum Chunk {
+    Bytes(Bytes),
+    /// The body is whole. A queue that merely closes says nothing of the kind.
+    End,
+    Broken(Error),
+}
+
+/// Decodes a page while it arrives. The last item is [`Decoded::End`] or an error; a page without either was not
+/// whole. After an error with a kind worth retrying, ask for the same page again and pass the `prefix` of the last
+/// rows received.
+///
+/// Reading begins at once and goes on until the queues are full. Dropping the stream closes the connection and ends
+/// both workers; the thread then finishes at most the chunk it is at.
+///
+/// Must be called within a tokio runtime.
 pub fn decode_csv(
-    input: impl Into<Input>,
+    body: Body,
     decoder: CsvDecoder,
     resume: Option<Prefix>,
 ) -> BoxStream<'static, Result<Decoded>> {
-    let _ = (input.into(), decoder, resume);
-    let nothing: Pin<Box<dyn Stream<Item = Result<Decoded>> + Send>> =
-        Box::pin(futures::stream::empty());
-    nothing
+    let decoder = match resume {
+        Some(prefix) => decoder.resume_after(prefix),
+        None => decoder,
+    };
+    let inflater = body.inflater();
+    let (chunks, queue) = mpsc::channel(CHUNKS);
+    let (items, receiver) = mpsc::channel(BATCHES);
+    let network = tokio::spawn(receive(body, chunks)).abort_handle();
+    tokio::task::spawn_blocking(move || {
+        let last = decode(queue, inflater, decoder, &items);
+        // Nobody listens any more if the stream was dropped.
+        drop(items.blocking_send(last));
+    });
+    let running = Some(Running {
+        receiver,
+        _network: AbortOnDrop(network),
+    });
+    Box::pin(stream::unfold(running, |running| async move {
+        let mut running = running?;
+        let item = running.receiver.recv().await.unwrap_or_else(|| {
+            Err(Error::bug("decode a CSV page: its decoder ended without a word"))
+        });
+        let goes_on = matches!(item, Ok(Decoded::Rows { .. }));
+        Some((item, goes_on.then_some(running)))
+    }))
+}
+
+struct Running {
+    receiver: mpsc::Receiver<Result<Decoded>>,
+    _network: AbortOnDrop,
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn receive(mut body: Body, chunks: mpsc::Sender<Chunk>) {
+    loop {
+        let chunk = match body.chunk().await {
+            Ok(Some(bytes)) => Chunk::Bytes(bytes),
+            Ok(None) => Chunk::End,
+            Err(error) => Chunk::Broken(error),
+        };
+        let goes_on = matches!(chunk, Chunk::Bytes(_));
+        if chunks.send(chunk).await.is_err() || !goes_on {
+            return;
+        }
+    }
+}
+
+fn decode(
+    mut queue: mpsc::Receiver<Chunk>,
+    mut inflater: Inflater,
+    mut decoder: CsvDecoder,
+    items: &mpsc::Sender<Result<Decoded>>,
+) -> Result<Decoded> {
+    let mut deliver = |batch, counts, prefix| {
+        let rows = Decoded::Rows {
+            batch,
+            counts,
+            prefix,
+        };
+        items.blocking_send(Ok(rows)).map_err(|_| cancelled())
+    };
+    loop {
+        match queue.blocking_recv() {
+            Some(Chunk::Bytes(bytes)) => {
+                inflater.push(&bytes, |piece| decoder.feed_into(piece, &mut deliver))?;
+            }
+            Some(Chunk::End) => {
+                inflater.finish()?;
+                let counts = decoder.finish_into(&mut deliver)?;
+                let header = decoder.header().to_vec();
+                return Ok(Decoded::End { counts, header });
+            }
+            Some(Chunk::Broken(error)) => return Err(error),
+            None => return Err(cancelled()),
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "decode a CSV page: nobody wants it any more")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray as _, StringArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+    use futures::StreamExt as _;
+    use http::HeaderMap;
+    use overlock_core::stream::json_field;
+
+    use super::super::Options;
+    use super::*;
+    use crate::http::{Caps, Encoding};
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("Id", DataType::Utf8, true),
+            Field::new("N", DataType::Int64, true),
+            json_field("_extra"),
+        ]))
+    }
+
+    fn page(rows: usize) -> String {
+        let mut text = "\"Id\",\"N\"\n".to_owned();
+        for row in 0..rows {
+            text.push_str(&format!("\"id {row} \"\"q\"\"\nx\",\"{row}\"\n"));
+        }
+        text
+    }
+
+    fn decoder() -> CsvDecoder {
+        let options = Options {
+            batch_rows: 100,
+            ..Options::default()
+        };
+        CsvDecoder::new(schema(), options).unwrap()
+    }
+
+    fn body(chunks: Vec<Result<Bytes>>, encoding: Encoding) -> Body {
+        Body::new(200, HeaderMap::new(), encoding, Caps::new(1 << 30), stream::iter(chunks))
+    }
+
+    fn chunks(bytes: &[u8], size: usize) -> Vec<Result<Bytes>> {
+        bytes.chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect()
+    }
+
+    async fn drain(
+        mut stream: BoxStream<'static, Result<Decoded>>,
+    ) -> (Vec<RecordBatch>, Option<Prefix>, Result<Counts>) {
+        let mut batches = Vec::new();
+        let mut last = None;
+        while let Some(item) = stream.next().await {
+            match item {
+                Ok(Decoded::Rows { batch, prefix, .. }) => {
+                    batches.push(batch);
+                    last = Some(prefix);
+                }
+                Ok(Decoded::End { counts, .. }) => return (batches, last, Ok(counts)),
+                Err(error) => return (batches, last, Err(error)),
+            }
+        }
+        panic!("neither end nor error");
+    }
+
+    fn ids(batches: &[RecordBatch]) -> Vec<String> {
+        let all = concat_batches(&schema(), batches).unwrap();
+        let column: &StringArray = all.column(0).as_string();
+        column.iter().map(|id| id.unwrap().to_owned()).collect()
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_comes_out_whole_plain_or_compressed() {
+        let text = page(1050);
+        for (wire, encoding) in [
+            (text.clone().into_bytes(), Encoding::Identity),
+            (gzip(&text), Encoding::Gzip),
+        ] {
+            for size in [1, 777, usize::MAX] {
+                let body = body(chunks(&wire, size), encoding);
+                let (batches, _, end) = drain(decode_csv(body, decoder(), None)).await;
+                assert_eq!(end.unwrap().rows, 1050);
+                assert_eq!(batches.len(), 11);
+                assert_eq!(ids(&batches)[1049], "id 1049 \"q\"\nx");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retry_goes_on_behind_what_was_delivered() {
+        // covers: N6
+        let text = page(1050);
+        let whole = drain(decode_csv(body(chunks(text.as_bytes(), 999), Encoding::Identity), decoder(), None)).await;
+        for cut in [20, 5_000, text.len() / 2, text.len() - 3] {
+            let mut broken = chunks(&text.as_bytes()[..cut], 999);
+            broken.push(Err(Error::new(ErrorKind::Unavailable, "receive an answer: cut")));
+            let first = drain(decode_csv(body(broken, Encoding::Identity), decoder(), None)).await;
+            assert_eq!(first.2.unwrap_err().kind(), ErrorKind::Unavailable);
+            let again = body(chunks(&gzip(&text), 500), Encoding::Gzip);
+            let second = drain(decode_csv(again, decoder(), first.1)).await;
+            assert_eq!(second.2.unwrap().rows, 1050);
+            let mut batches = first.0;
+            batches.extend(second.0);
+            assert_eq!(ids(&batches), ids(&whole.0), "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retry_that_brings_other_bytes_is_refused() {
+        let text = page(1050);
+        let mut broken = chunks(&text.as_bytes()[..text.len() / 2], 999);
+        broken.push(Err(Error::new(ErrorKind::Unavailable, "receive an answer: cut")));
+        let first = drain(decode_csv(body(broken, Encoding::Identity), decoder(), None)).await;
+        let prefix = first.1;
+        assert!(prefix.unwrap().rows >= 100);
+        for other in [
+            text.replacen("\"7\"", "\"8\"", 1),
+            text.replacen("\"Id\",\"N\"", "\"N\",\"Id\"", 1),
+            page(50),
+            page(0),
+        ] {
+            let body = body(chunks(other.as_bytes(), 999), Encoding::Identity);
+            let second = drain(decode_csv(body, decoder(), prefix)).await;
+            assert_eq!(second.2.unwrap_err().kind(), ErrorKind::Data);
+            assert!(second.0.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cut_page_never_ends_well() {
+        let text = page(300);
+        let wire = gzip(&text);
+        for cut in [0, 5, wire.len() / 2, wire.len() - 1] {
+            let body = body(chunks(&wire[..cut], 100), Encoding::Gzip);
+            assert!(drain(decode_csv(body, decoder(), None)).await.2.is_err(), "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn dropping_the_stream_ends_both_workers() {
+        let (sender, receiver) = mpsc::channel::<()>(1);
+        let chunk = Bytes::from("\"x\",\"1\"\n".repeat(10_000));
+        // The sender lives in the body's stream: the receiver learns when the body is gone.
+        let endless = stream::unfold((sender, true), move |(sender, first)| {
+            let chunk = if first { Bytes::from("\"Id\",\"N\"\n") } else { chunk.clone() };
+            async move { Some((Ok(chunk), (sender, false))) }
+        });
+        let body = Body::new(200, HeaderMap::new(), Encoding::Identity, Caps::new(u64::MAX), endless);
+        let mut stream = decode_csv(body, decoder(), None);
+        assert!(matches!(stream.next().await, Some(Ok(Decoded::Rows { .. }))));
+        drop(stream);
+        let mut receiver = receiver;
+        assert!(receiver.recv().await.is_none());
+    }
 }
