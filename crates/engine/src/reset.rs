@@ -39,7 +39,7 @@ pub async fn reset(
     let dir = work_dir.join(reset.key.pipeline.as_str());
     let now = clock.now();
     let (lock_path, info) = (dir.join("lock"), LockInfo::new(&reset.run, now));
-    let _lock = on_blocking_thread(move || Lock::acquire(&lock_path, &info)).await?;
+    let _lock = on_blocking_thread(move || Lock::acquire(&lock_path, &info), false).await?;
     let head = destination.head(&reset.key).await?;
     let has_state = head.as_ref().is_some_and(|head| head.state.is_some());
     let new = NewPackage {
@@ -56,22 +56,25 @@ pub async fn reset(
         until: now,
     };
     let shelf = Shelf::new(dir.join(reset.key.stream.as_str()));
-    let package = on_blocking_thread(move || {
-        let left = shelf.recover(&new.key, new.parent)?;
-        for package in left.sealed.iter().chain(&left.open) {
-            remove(package)?;
-        }
-        if !has_state {
-            return Ok(None);
-        }
-        let writer = Writer::create(&shelf, new, Settings::default())?;
-        writer.seal(None, false, None).map(Some)
-    })
+    let package = on_blocking_thread(
+        move || {
+            let left = shelf.recover(&new.key, new.parent)?;
+            for package in left.sealed.iter().chain(&left.open) {
+                remove(package)?;
+            }
+            if !has_state {
+                return Ok(None);
+            }
+            let writer = Writer::create(&shelf, new, Settings::default())?;
+            writer.seal(None, false, None).map(Some)
+        },
+        false,
+    )
     .await?;
     let Some(package) = package else {
         return Ok(head);
     };
     let commit = destination.commit(&package).await?;
-    on_blocking_thread(move || remove(&package)).await?;
+    on_blocking_thread(move || remove(&package), false).await?;
     Ok(Some(commit))
 }

@@ -11,13 +11,13 @@ use overlock_core::{
     SourceName, StreamName, StreamStatus, StreamSummary, SyncKey, Timestamp, WriteMode,
     crash_point,
 };
-use overlock_package::{Lock, LockInfo, Settings};
+use overlock_package::{LockInfo, Settings};
 use tokio::time::Instant;
 
 use crate::pipeline::{Pipeline, StreamSettings};
 use crate::read::{Task, from_join};
 use crate::record::{self, Record};
-use crate::shelf::{Disk, Shelf, Shelves};
+use crate::shelf::{Disk, Hold, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
 use crate::stream::{CHECKPOINT_AFTER, Chain, End, recover, sync};
 use crate::tally::Tally;
@@ -120,6 +120,7 @@ pub async fn run(
     stop: &Stop,
 ) -> Report {
     let shelves = Disk {
+        work_dir: options.work_dir.clone(),
         dir: options.work_dir.join(pipeline.name.as_str()),
         settings: options.settings.clone(),
     };
@@ -140,7 +141,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// [`run`] on any shelves; only those on disk are locked and recorded.
+/// [`run`] on any shelves.
 pub(crate) async fn run_on(
     pipeline: &Pipeline,
     parts: Parts,
@@ -162,15 +163,15 @@ pub(crate) async fn run_on(
         calls: 0,
         elapsed: Duration::ZERO,
     };
-    let lock = match acquire(pipeline, options, started).await {
-        Ok(lock) => lock,
+    let hold = match acquire(pipeline, options, started, &shelves).await {
+        Ok(hold) => hold,
         Err(error) => {
             report.error = Some(error);
             return report;
         }
     };
     let mut record = Record::new(pipeline, &report, started);
-    if let Err(error) = record::write(&options.work_dir, &record) {
+    if let Err(error) = shelves.record(&record) {
         report.error = Some(error);
         return report;
     }
@@ -187,7 +188,8 @@ pub(crate) async fn run_on(
         stop: inner.clone(),
         source_name: pipeline.source.clone(),
         until,
-        hold: Arc::new(lock),
+        hold,
+        is_instant: shelves.are_instant(),
     });
     events.emit(Event::RunStarted {
         run: options.run.clone(),
@@ -200,7 +202,7 @@ pub(crate) async fn run_on(
             .collect(),
         until,
     });
-    let work = all_streams(pipeline, run, shelves);
+    let work = all_streams(pipeline, run, Arc::clone(&shelves));
     tokio::pin!(work);
     let outcome = tokio::select! {
         biased;
@@ -214,7 +216,7 @@ pub(crate) async fn run_on(
     report.elapsed = began.elapsed();
     let exit_code = (options.exit_code)(&report);
     record.finish(&report, exit_code, clock.now());
-    if let Err(error) = record::write(&options.work_dir, &record) {
+    if let Err(error) = shelves.record(&record) {
         events.emit(Event::Warning {
             code: "W0307".to_owned(),
             stream: None,
@@ -229,15 +231,40 @@ pub(crate) async fn run_on(
     report
 }
 
-/// Takes the pipeline's lock, so that a second run on this machine gets a friendly answer at once.
-async fn acquire(pipeline: &Pipeline, options: &Options, started: Timestamp) -> Result<Lock> {
+/// Takes the pipeline, so that a second run on this machine gets a friendly answer at once.
+async fn acquire(
+    pipeline: &Pipeline,
+    options: &Options,
+    started: Timestamp,
+    shelves: &Arc<dyn Shelves>,
+) -> Result<Hold> {
     record::check_run_id(&options.run)?;
+    check_unique(pipeline)?;
     crash_point!("P0.before_lock");
-    let path = options.work_dir.join(pipeline.name.as_str()).join("lock");
     let info = LockInfo::new(&options.run, started);
-    let lock = on_blocking_thread(move || Lock::acquire(&path, &info)).await?;
+    let locked = Arc::clone(shelves);
+    let hold = on_blocking_thread(move || locked.lock(&info), shelves.are_instant()).await?;
     crash_point!("P0.after_lock");
-    Ok(lock)
+    Ok(hold)
+}
+
+/// Two writers of one key in one run would only fight each other.
+fn check_unique(pipeline: &Pipeline) -> Result<()> {
+    let mut names = std::collections::HashSet::new();
+    match pipeline
+        .streams
+        .iter()
+        .find(|plan| !names.insert(&plan.name))
+    {
+        Some(plan) => Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "run pipeline `{}`: stream `{}` is in it twice",
+                pipeline.name, plan.name
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Turns requests from outside, the time limit and the grace time into stops of this run.
@@ -274,7 +301,8 @@ pub(crate) struct Run {
     pub(crate) source_name: SourceName,
     pub(crate) until: Timestamp,
     /// The lock. Blocking work holds it too, so that it is not released while abandoned work still runs.
-    pub(crate) hold: Arc<Lock>,
+    pub(crate) hold: Hold,
+    is_instant: bool,
 }
 
 impl Run {
@@ -284,18 +312,23 @@ impl Run {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let hold = Arc::clone(&self.hold);
-        on_blocking_thread(move || {
+        let held = move || {
             let result = work();
             drop(hold);
             result
-        })
-        .await
+        };
+        on_blocking_thread(held, self.is_instant).await
     }
 }
 
+/// Runs blocking work on a blocking thread, or here if it does not really block.
 pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
+    is_instant: bool,
 ) -> Result<T> {
+    if is_instant {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(from_join(&error)),

@@ -11,10 +11,26 @@ use arrow::record_batch::RecordBatch;
 use overlock_core::{
     CommitId, Error, ErrorKind, Manifest, Package, Result, State, StreamName, SyncKey,
 };
-use overlock_package::{NewPackage, Recovered, Settings, Writer};
+use overlock_package::{Lock, LockInfo, NewPackage, Recovered, Settings, Writer};
 
-/// All shelves of one pipeline.
+use crate::record::{self, Record};
+
+/// What is held while a run holds its pipeline.
+pub(crate) type Hold = Arc<dyn std::any::Any + Send + Sync>;
+
+/// All shelves of one pipeline. All calls block, but for [`Shelves::are_instant`].
 pub(crate) trait Shelves: Send + Sync {
+    /// Takes the pipeline, so that a second run on this machine gets a friendly answer at once.
+    fn lock(&self, info: &LockInfo) -> Result<Hold>;
+
+    /// Keeps what is known of a run.
+    fn record(&self, record: &Record) -> Result<()>;
+
+    /// Whether nothing really blocks, so that no thread is needed (tests that replay a seed).
+    fn are_instant(&self) -> bool {
+        false
+    }
+
     /// The shelf of a stream.
     fn shelf(&self, stream: &StreamName) -> Arc<dyn Shelf>;
 
@@ -70,12 +86,22 @@ pub(crate) trait Draft: Send {
 /// Shelves in the folder of a pipeline.
 #[derive(Debug)]
 pub(crate) struct Disk {
+    /// The project's `.overlock` folder.
+    pub(crate) work_dir: PathBuf,
     /// `<work>/<pipeline>`.
     pub(crate) dir: PathBuf,
     pub(crate) settings: Settings,
 }
 
 impl Shelves for Disk {
+    fn lock(&self, info: &LockInfo) -> Result<Hold> {
+        Ok(Arc::new(Lock::acquire(&self.dir.join("lock"), info)?))
+    }
+
+    fn record(&self, record: &Record) -> Result<()> {
+        record::write(&self.work_dir, record)
+    }
+
     fn shelf(&self, stream: &StreamName) -> Arc<dyn Shelf> {
         Arc::new(DiskShelf {
             shelf: overlock_package::Shelf::new(self.dir.join(stream.as_str())),

@@ -483,8 +483,8 @@ impl Session {
     /// Drops the open package.
     async fn discard(&mut self) -> Result<()> {
         if let Some(draft) = self.draft.take() {
-            let shelf = Arc::clone(&self.cx.shelf);
-            let remove = move || shelf.remove(&draft.into_open()?);
+            let packages = Arc::clone(&self.cx.shelf);
+            let remove = move || packages.remove(&draft.into_open()?);
             self.cx.run.blocking(remove).await?;
         }
         self.forget(self.taken);
@@ -507,8 +507,13 @@ impl Session {
     }
 
     async fn reopen(&mut self, package: Package) -> Result<()> {
-        let shelf = Arc::clone(&self.cx.shelf);
-        self.draft = Some(self.cx.run.blocking(move || shelf.reopen(package)).await?);
+        let packages = Arc::clone(&self.cx.shelf);
+        self.draft = Some(
+            self.cx
+                .run
+                .blocking(move || packages.reopen(package))
+                .await?,
+        );
         Ok(())
     }
 
@@ -571,11 +576,11 @@ impl Session {
             started: self.cx.run.clock.now(),
             until: self.cx.run.until,
         };
-        let shelf = Arc::clone(&self.cx.shelf);
+        let packages = Arc::clone(&self.cx.shelf);
         let step = move || {
             let mut draft = match draft {
                 Some(draft) => draft,
-                None => shelf.create(new)?,
+                None => packages.create(new)?,
             };
             let result = work(&mut *draft);
             Ok((draft, result))
@@ -596,8 +601,8 @@ fn extra_values(batch: &RecordBatch) -> u64 {
     }
     let keys = |text: &str| {
         // Only the keys are looked at; a text that is no object is one value.
-        type Keys = std::collections::HashMap<String, serde::de::IgnoredAny>;
-        serde_json::from_str::<Keys>(text).map_or(1, |keys| keys.len() as u64)
+        type Keys<'a> = std::collections::HashMap<String, &'a serde_json::value::RawValue>;
+        serde_json::from_str::<Keys<'_>>(text).map_or(1, |keys| keys.len() as u64)
     };
     column.as_string::<i32>().iter().flatten().map(keys).sum()
 }
