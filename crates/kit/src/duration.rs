@@ -77,10 +77,6 @@ pub mod text {
     ///
     /// # Errors
     /// If the serializer fails.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde asks for a reference"
-    )]
     pub fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format(*value))
     }
@@ -107,7 +103,6 @@ pub mod option {
     ///
     /// # Errors
     /// If the serializer fails.
-    #[expect(clippy::ref_option, reason = "serde asks for this signature")]
     pub fn serialize<S: Serializer>(
         value: &Option<Duration>,
         serializer: S,

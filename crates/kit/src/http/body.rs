@@ -24,7 +24,7 @@ pub struct Body {
     pub headers: HeaderMap,
     encoding: Encoding,
     caps: Caps,
-    pub(super) chunks: BoxStream<'static, Result<Bytes>>,
+    chunks: BoxStream<'static, Result<Bytes>>,
     done: bool,
 }
 
@@ -63,6 +63,14 @@ impl Body {
             crash_point!("H4.after_body");
         }
         next
+    }
+
+    /// Puts a chunk in front of what still comes.
+    pub(super) fn put_back(&mut self, chunk: Option<Bytes>) {
+        if let Some(chunk) = chunk {
+            let rest = std::mem::replace(&mut self.chunks, Box::pin(futures::stream::empty()));
+            self.chunks = Box::pin(futures::stream::iter([Ok(chunk)]).chain(rest));
+        }
     }
 
     /// How the bytes are encoded.

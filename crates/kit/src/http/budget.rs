@@ -121,7 +121,7 @@ mod tests {
             let config = HttpConfig {
                 retries, retry_percent: percent,
                 backoff_base: Duration::from_millis(base), backoff_cap: Duration::from_millis(cap),
-                max_total_wait: Duration::from_millis(3_000_000),
+                max_total_wait: Duration::from_secs(3_000),
                 ..HttpConfig::default()
             };
             let budget = Budget::default();

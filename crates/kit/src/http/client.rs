@@ -1,17 +1,14 @@
 //! The client itself: one loop that sends, asks the connector what the answer means, and tries again.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Method, header};
 use overlock_core::{
     Context, Error, ErrorKind, Event, Result, Secret, StreamName, Timestamp, crash_point,
 };
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::time::Instant;
 use url::Url;
 
@@ -20,12 +17,12 @@ use super::auth::{Auth, Session, Sessions};
 use super::body::{Body, Watch, watched};
 use super::budget::{self, Budget};
 use super::config::HttpConfig;
-use super::failure::{self, Refused};
+use super::failure;
 use super::inflate::{Caps, Encoding};
 use super::origin::{self, Origins};
 use super::proxy::Proxies;
 use super::request::{Class, Request, Response};
-use super::{answer, headers};
+use super::{answer, connect, headers};
 use crate::limits::{Limits, Permit};
 
 /// What a connector says when it makes its client.
@@ -81,7 +78,7 @@ impl Http {
         for password in proxies.passwords() {
             cx.redactor.learn(password);
         }
-        let client = build_client(&settings.config, &origins, &proxies, cx.ca_file.as_deref())?;
+        let client = connect::client(&settings.config, &origins, &proxies, cx.ca_file.as_deref())?;
         let budgets = [settings.max_api_calls, cx.max_api_calls];
         Ok(Self(Arc::new(Inner {
             client,
@@ -349,7 +346,7 @@ impl Inner {
             Ok(permit) => permit,
             Err(wait) => return Outcome::Fail(budget::wait_too_long(wait)),
         };
-        let headers = match self.headers(&attempt) {
+        let headers = match Self::headers(&attempt) {
             Ok(headers) => headers,
             Err(error) => return Outcome::Fail(error),
         };
@@ -631,7 +628,7 @@ impl Inner {
         });
     }
 
-    fn headers(&self, attempt: &Attempt<'_>) -> Result<HeaderMap> {
+    fn headers(attempt: &Attempt<'_>) -> Result<HeaderMap> {
         let mut headers = attempt.request.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(authorization) = attempt.authorization {
@@ -735,102 +732,5 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding> {
                 overlock_core::text::printable(other)
             ),
         )),
-    }
-}
-
-fn build_client(
-    config: &HttpConfig,
-    origins: &Arc<Origins>,
-    proxies: &Arc<Proxies>,
-    ca_file: Option<&Path>,
-) -> Result<reqwest::Client> {
-    let all_https = origins
-        .configured
-        .iter()
-        .chain(&origins.known)
-        .all(|url| url.scheme() == "https");
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("overlock/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .https_only(all_https)
-        .min_tls_version(reqwest::tls::Version::TLS_1_2)
-        .connect_timeout(config.connect_timeout)
-        .tcp_keepalive(Duration::from_secs(60))
-        .http1_only()
-        .no_proxy()
-        .dns_resolver(Arc::new(Resolver {
-            origins: Arc::clone(origins),
-            proxies: Arc::clone(proxies),
-        }));
-    let chosen = Arc::clone(proxies);
-    builder = builder.proxy(reqwest::Proxy::custom(move |url| chosen.of(url).cloned()));
-    if let Some(path) = ca_file {
-        for certificate in certificates(path)? {
-            builder = builder.add_root_certificate(certificate);
-        }
-    }
-    builder
-        .build()
-        .map_err(|error| Error::bug("build the HTTP client").source(error.without_url()))
-}
-
-fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>> {
-    const MAX_CA_BYTES: u64 = 4 << 20;
-    let refuse = |why: String| {
-        let path = overlock_core::text::printable(&path.display().to_string());
-        Error::new(ErrorKind::Config, format!("use the CA file {path}: {why}"))
-            .hint("`ca_file` names a file of PEM certificates")
-    };
-    let size = std::fs::metadata(path)
-        .map_err(|error| refuse(error.to_string()))?
-        .len();
-    if size > MAX_CA_BYTES {
-        return Err(refuse("it is too large".to_owned()));
-    }
-    let text = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
-    let found = reqwest::Certificate::from_pem_bundle(&text)
-        .map_err(|_| refuse("it is not PEM".to_owned()))?;
-    if found.is_empty() {
-        return Err(refuse("there is no certificate in it".to_owned()));
-    }
-    Ok(found)
-}
-
-/// Resolves names, and refuses those that nobody configured and that lead to a private target.
-struct Resolver {
-    origins: Arc<Origins>,
-    proxies: Arc<Proxies>,
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let host = name.as_str().to_owned();
-        let trusted = self.origins.is_configured_host(&host) || self.proxies.has_host(&host);
-        Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            if !trusted
-                && found
-                    .iter()
-                    .any(|found| origin::is_private_target(found.ip()))
-            {
-                let shown = overlock_core::text::printable(&host);
-                let refused = Refused(format!(
-                    "connect to {shown}: the name leads to this machine or its local network, and nobody configured that"
-                ));
-                return Err(refused.into());
-            }
-            let addresses: Addrs = Box::new(found.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-impl Body {
-    /// Puts a chunk in front of what still comes.
-    fn put_back(&mut self, chunk: Option<Bytes>) {
-        if let Some(chunk) = chunk {
-            let rest = std::mem::replace(&mut self.chunks, Box::pin(futures::stream::empty()));
-            self.chunks = Box::pin(futures::stream::iter([Ok(chunk)]).chain(rest));
-        }
     }
 }

@@ -157,13 +157,13 @@ impl std::fmt::Debug for Inflater {
 impl Caps {
     fn check(self, bytes_in: u64, bytes_out: u64, compressed: bool) -> Result<()> {
         if bytes_out > self.max_bytes {
-            return Err(over(format!("it has more than {} bytes", self.max_bytes)));
+            return Err(over(&format!("it has more than {} bytes", self.max_bytes)));
         }
         if compressed
             && bytes_out > self.ratio_after
             && bytes_out / bytes_in.max(1) >= self.max_ratio
         {
-            return Err(over(format!(
+            return Err(over(&format!(
                 "it grows more than {} times when it is decompressed",
                 self.max_ratio
             )));
@@ -181,7 +181,7 @@ fn damaged(why: &str) -> Error {
         .hint("the connection or a proxy damaged it; try again later")
 }
 
-fn over(why: String) -> Error {
+fn over(why: &str) -> Error {
     Error::new(ErrorKind::Data, format!("accept an answer: {why}"))
         .context("limit", "body")
         .hint("ask for less at a time, or raise `http.max_body_bytes` or `http.bulk_max_body_bytes` of the source")

@@ -16,6 +16,7 @@ mod body;
 mod budget;
 mod client;
 mod config;
+mod connect;
 mod failure;
 pub mod headers;
 mod inflate;
