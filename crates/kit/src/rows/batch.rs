@@ -78,12 +78,16 @@ impl Builder {
             columns.push(Column::new(field, capacity)?);
             if field.name() == DELETED {
                 if *field.data_type() != DataType::Boolean {
-                    return Err(Error::bug(format!("decode `{DELETED}` as anything but Boolean")));
+                    return Err(Error::bug(format!(
+                        "decode `{DELETED}` as anything but Boolean"
+                    )));
                 }
                 deleted = Some(at);
             } else if names.insert(field.name().clone(), at).is_some() {
-                return Err(Error::bug("decode rows into a schema with two columns of one name")
-                    .context("column", field.name()));
+                return Err(
+                    Error::bug("decode rows into a schema with two columns of one name")
+                        .context("column", field.name()),
+                );
             }
         }
         Ok(Self {
@@ -129,12 +133,18 @@ impl Builder {
     pub(super) fn layout(&self, header: Vec<String>) -> Layout {
         let targets: Vec<_> = header.iter().map(|name| self.target(name)).collect();
         let mut filled = vec![false; self.columns.len()];
-        for column in targets.iter().flat_map(|target| [target.column, target.copy]).flatten() {
+        for column in targets
+            .iter()
+            .flat_map(|target| [target.column, target.copy])
+            .flatten()
+        {
             if let Some(filled) = filled.get_mut(column) {
                 *filled = true;
             }
         }
-        let missing = (0..filled.len()).filter(|column| !filled[*column]).collect();
+        let missing = (0..filled.len())
+            .filter(|column| !filled[*column])
+            .collect();
         Layout {
             header,
             targets,
@@ -145,11 +155,18 @@ impl Builder {
     /// How many of the page's missing columns are the source's own.
     pub(super) fn count_missing(&self, layout: &Layout) -> u64 {
         let missing = layout.missing.iter();
-        missing.filter(|column| Some(**column) != self.deleted).count() as u64
+        missing
+            .filter(|column| Some(**column) != self.deleted)
+            .count() as u64
     }
 
     /// Adds the records of a block, which came as `bytes` bytes, column by column.
-    pub(super) fn take_block(&mut self, block: &Block<'_>, layout: &Layout, bytes: usize) -> Result<()> {
+    pub(super) fn take_block(
+        &mut self,
+        block: &Block<'_>,
+        layout: &Layout,
+        bytes: usize,
+    ) -> Result<()> {
         let rows = block.rows();
         self.misfits.clear();
         for (position, target) in layout.targets.iter().enumerate() {
@@ -173,7 +190,8 @@ impl Builder {
                 let keep_empty = !self.options.empty_is_null;
                 for (row, field) in block.column(position).enumerate() {
                     if keep_empty || !field.is_empty() {
-                        self.misfits.push((super::column::index(row), super::column::index(position)));
+                        self.misfits
+                            .push((super::column::index(row), super::column::index(position)));
                     }
                 }
             }
@@ -201,7 +219,10 @@ impl Builder {
         for row in 0..block.rows() {
             while let Some((_, position)) = misfits.next_if(|(at, _)| *at as usize == row) {
                 let position = *position as usize;
-                let name = layout.header.get(position).map_or(&b""[..], |name| name.as_bytes());
+                let name = layout
+                    .header
+                    .get(position)
+                    .map_or(&b""[..], |name| name.as_bytes());
                 let field = block.field(row, position);
                 if let Some(digest) = block.digest(position) {
                     self.extra.add_digest(name, digest, options, counts)?;
@@ -231,9 +252,15 @@ impl Builder {
         let mut kept = 0;
         for (at, builder) in self.columns.iter_mut().enumerate() {
             let (name, value) = if Some(at) == self.deleted {
-                (self.options.deleted_from.as_deref().unwrap_or(DELETED), copy)
+                (
+                    self.options.deleted_from.as_deref().unwrap_or(DELETED),
+                    copy,
+                )
             } else {
-                (self.schema.field(at).name().as_str(), values.get(at).copied().flatten())
+                (
+                    self.schema.field(at).name().as_str(),
+                    values.get(at).copied().flatten(),
+                )
             };
             let Some(raw) = value else {
                 builder.push_nulls(1);
@@ -243,22 +270,31 @@ impl Builder {
                 && let Some(digest) = digest_if_long(raw, &self.options, &mut self.scratch)
             {
                 builder.push_nulls(1);
-                self.extra.add_digest(name.as_bytes(), &digest, &self.options, &mut self.counts)?;
+                self.extra
+                    .add_digest(name.as_bytes(), &digest, &self.options, &mut self.counts)?;
                 continue;
             }
             kept += raw.len();
             let fit = builder.push_json(raw, &self.options, &mut self.counts, &mut self.scratch);
             let is_second = Some(at) == self.deleted && self.names.contains_key(name);
             if fit == Fit::Misfit && !is_second {
-                self.extra.add_json(name.as_bytes(), raw.as_bytes(), &mut self.counts);
+                self.extra
+                    .add_json(name.as_bytes(), raw.as_bytes(), &mut self.counts);
             }
         }
         for (name, raw) in unknown {
             match digest_if_long(raw, &self.options, &mut self.scratch) {
                 Some(digest) => {
-                    self.extra.add_digest(name.as_bytes(), &digest, &self.options, &mut self.counts)?;
+                    self.extra.add_digest(
+                        name.as_bytes(),
+                        &digest,
+                        &self.options,
+                        &mut self.counts,
+                    )?;
                 }
-                None => self.extra.add_json(name.as_bytes(), raw.as_bytes(), &mut self.counts),
+                None => self
+                    .extra
+                    .add_json(name.as_bytes(), raw.as_bytes(), &mut self.counts),
             }
             kept += name.len() + raw.len();
         }
@@ -266,7 +302,10 @@ impl Builder {
         if kept > self.options.max_row_bytes {
             return Err(Error::new(
                 ErrorKind::Data,
-                format!("keep a record of more than {} bytes", self.options.max_row_bytes),
+                format!(
+                    "keep a record of more than {} bytes",
+                    self.options.max_row_bytes
+                ),
             ));
         }
         self.rows += 1;
@@ -307,7 +346,11 @@ impl Builder {
         self.bytes = 0;
         let counts = std::mem::take(&mut self.counts);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(|error| {
-            Error::new(ErrorKind::Data, "build a batch that has the stream's schema").source(error)
+            Error::new(
+                ErrorKind::Data,
+                "build a batch that has the stream's schema",
+            )
+            .source(error)
         })?;
         Ok(Some((batch, counts)))
     }

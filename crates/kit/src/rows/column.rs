@@ -68,7 +68,10 @@ impl<T: Copy + Default> Fixed<T> {
 
     fn take(&mut self) -> (Vec<T>, Option<arrow::buffer::NullBuffer>) {
         let empty = Vec::with_capacity(self.values.len());
-        (std::mem::replace(&mut self.values, empty), self.nulls.finish())
+        (
+            std::mem::replace(&mut self.values, empty),
+            self.nulls.finish(),
+        )
     }
 
     /// One loop over a column of a block; `parse` is compiled into it.
@@ -292,12 +295,16 @@ impl Column {
             Self::Float(fixed) => fixed.extend(block, position, max, misfits, float),
             Self::Decimal(fixed, precision, scale) => {
                 let (precision, scale) = (*precision, *scale);
-                fixed.extend(block, position, max, misfits, |text| decimal(text, precision, scale));
+                fixed.extend(block, position, max, misfits, |text| {
+                    decimal(text, precision, scale)
+                });
             }
             Self::Date(fixed) => fixed.extend(block, position, max, misfits, date),
             Self::Timestamp(fixed, _) => {
                 let zoneless = options.zoneless_is_utc;
-                fixed.extend(block, position, max, misfits, |text| timestamp(text, zoneless));
+                fixed.extend(block, position, max, misfits, |text| {
+                    timestamp(text, zoneless)
+                });
             }
             Self::Text(text) => {
                 for (row, field) in block.column(position).enumerate() {
@@ -333,7 +340,10 @@ impl Column {
                 for (row, field) in block.column(position).enumerate() {
                     if field.is_empty() {
                         text.push_nulls(1);
-                    } else if !field.short(max).is_some_and(|plain| push_base64(text, plain)) {
+                    } else if !field
+                        .short(max)
+                        .is_some_and(|plain| push_base64(text, plain))
+                    {
                         text.push_nulls(1);
                         misfits.push((index(row), index(position)));
                     }
@@ -396,7 +406,11 @@ impl Column {
                 let value = boolean(value);
                 values.append(value.unwrap_or(false));
                 nulls.append(value.is_some());
-                if value.is_some() { Fit::Kept } else { Fit::Misfit }
+                if value.is_some() {
+                    Fit::Kept
+                } else {
+                    Fit::Misfit
+                }
             }
             Self::Integer(fixed) => fixed.push(integer(value)),
             Self::Float(fixed) => fixed.push(float(value)),
@@ -492,8 +506,7 @@ pub(super) fn count_replaced(replaced: super::text::Replaced, counts: &mut Count
 
 fn push_base64(text: &mut Text, value: &[u8]) -> bool {
     let before = text.values.len();
-    let decoded =
-        base64::engine::general_purpose::STANDARD.decode_vec(value, &mut text.values);
+    let decoded = base64::engine::general_purpose::STANDARD.decode_vec(value, &mut text.values);
     if decoded.is_err() {
         text.values.truncate(before);
         return false;

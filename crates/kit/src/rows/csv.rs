@@ -187,16 +187,25 @@ impl CsvDecoder {
             return Err(refuse("read a CSV header: a name is there twice").context("column", twice));
         }
         let options = &self.builder.options;
-        if options.expected_header.as_ref().is_some_and(|expected| *expected != header) {
-            return Err(refuse("match a CSV page: its header differs from the first page's"));
+        if options
+            .expected_header
+            .as_ref()
+            .is_some_and(|expected| *expected != header)
+        {
+            return Err(refuse(
+                "match a CSV page: its header differs from the first page's",
+            ));
         }
         let (value_bytes, row_bytes) = (options.max_value_bytes, options.max_row_bytes);
-        self.assembler.begin_records(header.len(), value_bytes, row_bytes);
+        self.assembler
+            .begin_records(header.len(), value_bytes, row_bytes);
         self.layout = self.builder.layout(header);
         // Without any known name this is no header, or that of another stream.
         let unknown = self.layout.targets.iter().all(|target| target.is_unknown());
         if unknown && self.builder.has_source_columns() {
-            return Err(refuse("find a column of the stream in the header of a CSV page"));
+            return Err(refuse(
+                "find a column of the stream in the header of a CSV page",
+            ));
         }
         self.total.missing_columns = self.builder.count_missing(&self.layout);
         self.stage = match self.resume {
@@ -226,9 +235,14 @@ impl CsvDecoder {
         if !self.assembler.is_active() {
             let window = bytes.get(..WINDOW).unwrap_or(bytes);
             let options = &self.builder.options;
-            let room = options.batch_rows.max(1).saturating_sub(self.builder.rows());
+            let room = options
+                .batch_rows
+                .max(1)
+                .saturating_sub(self.builder.rows());
             let width = self.layout.targets.len();
-            let consumed = self.scanner.scan(window, width, room, options.max_row_bytes)?;
+            let consumed = self
+                .scanner
+                .scan(window, width, room, options.max_row_bytes)?;
             if consumed > 0 {
                 let block = self.scanner.block(window, width);
                 refuse_second_header(&self.layout, &block, self.records())?;
@@ -279,7 +293,8 @@ impl CsvDecoder {
 
     fn end(&mut self, sink: Sink<'_>) -> Result<Counts> {
         if let Stage::Mark(seen @ 1..3) = self.stage {
-            self.assembler.feed(BYTE_ORDER_MARK.get(..seen).unwrap_or_default())?;
+            self.assembler
+                .feed(BYTE_ORDER_MARK.get(..seen).unwrap_or_default())?;
         }
         match self.stage {
             Stage::Mark(_) | Stage::Header => {

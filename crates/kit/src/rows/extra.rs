@@ -26,7 +26,10 @@ impl Digest {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        let mut text = format!("{{\"_truncated\":true,\"bytes\":{},\"sha256\":\"", self.bytes);
+        let mut text = format!(
+            "{{\"_truncated\":true,\"bytes\":{},\"sha256\":\"",
+            self.bytes
+        );
         for byte in self.sha256 {
             // Writing into a string cannot fail.
             let _: std::fmt::Result = write!(text, "{byte:02x}");
@@ -91,7 +94,11 @@ impl Extra {
         counts: &mut Counts,
     ) -> Result<()> {
         if options.oversize == Oversize::Fail {
-            return Err(oversize(&String::from_utf8_lossy(name), digest.bytes, options));
+            return Err(oversize(
+                &String::from_utf8_lossy(name),
+                digest.bytes,
+                options,
+            ));
         }
         self.key(name, counts);
         digest.write(&mut self.row);
@@ -114,7 +121,11 @@ impl Extra {
         if self.row.len() > options.max_value_bytes {
             let digest = Digest::of(&self.row);
             if options.oversize == Oversize::Fail {
-                return Err(oversize(overlock_core::stream::EXTRA, digest.bytes, options));
+                return Err(oversize(
+                    overlock_core::stream::EXTRA,
+                    digest.bytes,
+                    options,
+                ));
             }
             counts.oversize_values += 1;
             digest.write(self.column.bytes());

@@ -85,7 +85,9 @@ impl JsonDecoder {
             return Err(refuse());
         };
         let text = std::str::from_utf8(&fixed).map_err(|error| refuse().source(error))?;
-        let mut counts = self.decode_text(text, batches).map_err(Failure::into_error)?;
+        let mut counts = self
+            .decode_text(text, batches)
+            .map_err(Failure::into_error)?;
         counts.lossy_strings += lossy;
         Ok(counts)
     }
@@ -105,7 +107,9 @@ impl JsonDecoder {
             failure: None,
         };
         let mut json = serde_json::Deserializer::from_str(text);
-        let read = json.deserialize_seq(Records(&mut page)).and_then(|()| json.end());
+        let read = json
+            .deserialize_seq(Records(&mut page))
+            .and_then(|()| json.end());
         if let Some(error) = page.failure {
             return Err(Failure::Other(error));
         }
@@ -134,7 +138,10 @@ impl Failure {
 }
 
 fn refuse() -> Error {
-    Error::new(ErrorKind::Data, "read a page: it is not a JSON array of objects")
+    Error::new(
+        ErrorKind::Data,
+        "read a page: it is not a JSON array of objects",
+    )
 }
 
 /// A page on its way through serde.
@@ -157,7 +164,13 @@ impl<'de> Page<'_, 'de> {
         {
             return *place;
         }
-        let place = if self.builder.options.skip_keys.iter().any(|skipped| skipped == key) {
+        let place = if self
+            .builder
+            .options
+            .skip_keys
+            .iter()
+            .any(|skipped| skipped == key)
+        {
             Place::Skip
         } else {
             let target = self.builder.target(key);
@@ -224,7 +237,12 @@ impl<'de> Page<'_, 'de> {
         let unknown = self.unknown.as_slice();
         let repeats = |at: usize, key: &str| unknown.iter().take(at).any(|(other, _)| other == key);
         // A few keys are compared with each other; only many are worth a table.
-        if unknown.len() <= 16 && !unknown.iter().enumerate().any(|(at, (key, _))| repeats(at, key)) {
+        if unknown.len() <= 16
+            && !unknown
+                .iter()
+                .enumerate()
+                .any(|(at, (key, _))| repeats(at, key))
+        {
             return;
         }
         let mut seen: HashMap<Cow<'de, str>, usize> = HashMap::with_capacity(self.unknown.len());

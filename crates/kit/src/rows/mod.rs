@@ -16,6 +16,8 @@ mod batch;
 mod column;
 mod csv;
 mod extra;
+#[doc(hidden)]
+pub mod fuzz;
 mod json;
 mod number;
 mod overlap;

@@ -92,7 +92,9 @@ pub fn decode_csv(
     Box::pin(stream::unfold(running, |running| async move {
         let mut running = running?;
         let item = running.receiver.recv().await.unwrap_or_else(|| {
-            Err(Error::bug("decode a CSV page: its decoder ended without a word"))
+            Err(Error::bug(
+                "decode a CSV page: its decoder ended without a word",
+            ))
         });
         let goes_on = matches!(item, Ok(Decoded::Rows { .. }));
         Some((item, goes_on.then_some(running)))
@@ -158,7 +160,10 @@ fn decode(
 }
 
 fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "decode a CSV page: nobody wants it any more")
+    Error::new(
+        ErrorKind::Cancelled,
+        "decode a CSV page: nobody wants it any more",
+    )
 }
 
 #[cfg(test)]
@@ -202,11 +207,20 @@ mod tests {
     }
 
     fn body(chunks: Vec<Result<Bytes>>, encoding: Encoding) -> Body {
-        Body::new(200, HeaderMap::new(), encoding, Caps::new(1 << 30), stream::iter(chunks))
+        Body::new(
+            200,
+            HeaderMap::new(),
+            encoding,
+            Caps::new(1 << 30),
+            stream::iter(chunks),
+        )
     }
 
     fn chunks(bytes: &[u8], size: usize) -> Vec<Result<Bytes>> {
-        bytes.chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect()
+        bytes
+            .chunks(size)
+            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+            .collect()
     }
 
     async fn drain(
@@ -260,11 +274,24 @@ mod tests {
     async fn a_retry_goes_on_behind_what_was_delivered() {
         // covers: N6
         let text = page(1050);
-        let whole = drain(decode_csv(body(chunks(text.as_bytes(), 999), Encoding::Identity), decoder(), None)).await;
+        let whole = drain(decode_csv(
+            body(chunks(text.as_bytes(), 999), Encoding::Identity),
+            decoder(),
+            None,
+        ))
+        .await;
         for cut in [20, 5_000, text.len() / 2, text.len() - 3] {
             let mut broken = chunks(&text.as_bytes()[..cut], 999);
-            broken.push(Err(Error::new(ErrorKind::Unavailable, "receive an answer: cut")));
-            let first = drain(decode_csv(body(broken, Encoding::Identity), decoder(), None)).await;
+            broken.push(Err(Error::new(
+                ErrorKind::Unavailable,
+                "receive an answer: cut",
+            )));
+            let first = drain(decode_csv(
+                body(broken, Encoding::Identity),
+                decoder(),
+                None,
+            ))
+            .await;
             assert_eq!(first.2.unwrap_err().kind(), ErrorKind::Unavailable);
             let again = body(chunks(&gzip(&text), 500), Encoding::Gzip);
             let second = drain(decode_csv(again, decoder(), first.1)).await;
@@ -279,8 +306,16 @@ mod tests {
     async fn a_retry_that_brings_other_bytes_is_refused() {
         let text = page(1050);
         let mut broken = chunks(&text.as_bytes()[..text.len() / 2], 999);
-        broken.push(Err(Error::new(ErrorKind::Unavailable, "receive an answer: cut")));
-        let first = drain(decode_csv(body(broken, Encoding::Identity), decoder(), None)).await;
+        broken.push(Err(Error::new(
+            ErrorKind::Unavailable,
+            "receive an answer: cut",
+        )));
+        let first = drain(decode_csv(
+            body(broken, Encoding::Identity),
+            decoder(),
+            None,
+        ))
+        .await;
         let prefix = first.1;
         assert!(prefix.unwrap().rows >= 100);
         for other in [
@@ -302,7 +337,10 @@ mod tests {
         let wire = gzip(&text);
         for cut in [0, 5, wire.len() / 2, wire.len() - 1] {
             let body = body(chunks(&wire[..cut], 100), Encoding::Gzip);
-            assert!(drain(decode_csv(body, decoder(), None)).await.2.is_err(), "cut at {cut}");
+            assert!(
+                drain(decode_csv(body, decoder(), None)).await.2.is_err(),
+                "cut at {cut}"
+            );
         }
     }
 
@@ -312,12 +350,25 @@ mod tests {
         let chunk = Bytes::from("\"x\",\"1\"\n".repeat(10_000));
         // The sender lives in the body's stream: the receiver learns when the body is gone.
         let endless = stream::unfold((sender, true), move |(sender, first)| {
-            let chunk = if first { Bytes::from("\"Id\",\"N\"\n") } else { chunk.clone() };
+            let chunk = if first {
+                Bytes::from("\"Id\",\"N\"\n")
+            } else {
+                chunk.clone()
+            };
             async move { Some((Ok(chunk), (sender, false))) }
         });
-        let body = Body::new(200, HeaderMap::new(), Encoding::Identity, Caps::new(u64::MAX), endless);
+        let body = Body::new(
+            200,
+            HeaderMap::new(),
+            Encoding::Identity,
+            Caps::new(u64::MAX),
+            endless,
+        );
         let mut stream = decode_csv(body, decoder(), None);
-        assert!(matches!(stream.next().await, Some(Ok(Decoded::Rows { .. }))));
+        assert!(matches!(
+            stream.next().await,
+            Some(Ok(Decoded::Rows { .. }))
+        ));
         drop(stream);
         let mut receiver = receiver;
         assert!(receiver.recv().await.is_none());

@@ -105,13 +105,19 @@ impl<'a> Block<'a> {
     pub(super) fn column(&self, position: usize) -> impl Iterator<Item = Field<'a>> {
         let data = self.data;
         let spans = self.spans.get(position..).unwrap_or_default();
-        spans.iter().step_by(self.width).map(move |span| field(data, *span))
+        spans
+            .iter()
+            .step_by(self.width)
+            .map(move |span| field(data, *span))
     }
 
     /// The fields of the first record.
     pub(super) fn record(&self) -> impl Iterator<Item = Field<'a>> {
         let data = self.data;
-        self.spans.iter().take(self.width).map(move |span| field(data, *span))
+        self.spans
+            .iter()
+            .take(self.width)
+            .map(move |span| field(data, *span))
     }
 
     /// One field.
@@ -241,8 +247,14 @@ impl Scanner {
                     };
                     let end = at + length;
                     let terminator = window.get(end).copied().unwrap_or_default();
-                    let crlf = terminator == b'\n' && rest.get(..length).is_some_and(|field| field.ends_with(b"\r"));
-                    while quotes.get(next_quote).is_some_and(|quote| (*quote as usize) < end) {
+                    let crlf = terminator == b'\n'
+                        && rest
+                            .get(..length)
+                            .is_some_and(|field| field.ends_with(b"\r"));
+                    while quotes
+                        .get(next_quote)
+                        .is_some_and(|quote| (*quote as usize) < end)
+                    {
                         next_quote += 1;
                     }
                     let stop = if crlf { end - 1 } else { end };
@@ -384,7 +396,12 @@ impl Assembler {
     }
 
     /// Goes over from the header to records of this many fields.
-    pub(super) fn begin_records(&mut self, width: usize, max_value_bytes: usize, max_row_bytes: usize) {
+    pub(super) fn begin_records(
+        &mut self,
+        width: usize,
+        max_value_bytes: usize,
+        max_row_bytes: usize,
+    ) {
         self.width = Some(width);
         self.max_value_bytes = max_value_bytes;
         self.max_row_bytes = max_row_bytes;
@@ -498,7 +515,9 @@ impl Assembler {
         match self.state {
             State::Start => {}
             State::Quoted => {
-                return Err(refuse("read the end of a CSV page: it ends inside a quoted value"));
+                return Err(refuse(
+                    "read the end of a CSV page: it ends inside a quoted value",
+                ));
             }
             _ => self.end_record()?,
         }
@@ -511,7 +530,8 @@ impl Assembler {
             *bytes += piece.len() as u64;
             return Ok(());
         }
-        if self.data.len() - self.start + piece.len() > self.max_value_bytes && self.width.is_some() {
+        if self.data.len() - self.start + piece.len() > self.max_value_bytes && self.width.is_some()
+        {
             let value = self.data.get(self.start..).unwrap_or_default();
             let hasher = Sha256::new().chain_update(value).chain_update(piece);
             self.hashing = Some((hasher, (value.len() + piece.len()) as u64));
@@ -532,15 +552,19 @@ impl Assembler {
         self.state = State::Field;
         let flags = if let Some((hasher, bytes)) = self.hashing.take() {
             let sha256 = hasher.finalize().into();
-            self.oversize.push((self.spans.len(), Digest { bytes, sha256 }));
+            self.oversize
+                .push((self.spans.len(), Digest { bytes, sha256 }));
             OVERSIZE
         } else {
             0
         };
-        self.spans.push(Span::new(self.start, self.data.len(), flags));
+        self.spans
+            .push(Span::new(self.start, self.data.len(), flags));
         self.start = self.data.len();
         match self.width {
-            Some(width) if self.spans.len() >= width => Err(wrong_width(self.spans.len() + 1, width)),
+            Some(width) if self.spans.len() >= width => {
+                Err(wrong_width(self.spans.len() + 1, width))
+            }
             None if self.spans.len() >= MAX_HEADER_COLUMNS => Err(refuse(format!(
                 "read a CSV header of more than {MAX_HEADER_COLUMNS} columns"
             ))),
@@ -643,9 +667,17 @@ mod tests {
         for (text, width, expected) in [
             ("\"a\",\"b\"\n", 2, Some(vec![vec!["a", "b"]])),
             ("a,b\n", 2, Some(vec![vec!["a", "b"]])),
-            ("a,\"b\"\r\n\"c\",d\r\n", 2, Some(vec![vec!["a", "b"], vec!["c", "d"]])),
+            (
+                "a,\"b\"\r\n\"c\",d\r\n",
+                2,
+                Some(vec![vec!["a", "b"], vec!["c", "d"]]),
+            ),
             ("\"a\"\"b\",\"\"\"\"\n", 2, Some(vec![vec!["a\"b", "\""]])),
-            ("\"a\nb\r\nc\rd\",\"x,y\"\n", 2, Some(vec![vec!["a\nb\r\nc\rd", "x,y"]])),
+            (
+                "\"a\nb\r\nc\rd\",\"x,y\"\n",
+                2,
+                Some(vec![vec!["a\nb\r\nc\rd", "x,y"]]),
+            ),
             (",\n", 2, Some(vec![vec!["", ""]])),
             ("\"\",\"\"", 2, Some(vec![vec!["", ""]])),
             ("a,", 2, Some(vec![vec!["a", ""]])),
@@ -668,13 +700,25 @@ mod tests {
         ] {
             let expected = expected.map(|rows: Vec<Vec<&str>>| -> Vec<Vec<Vec<u8>>> {
                 rows.into_iter()
-                    .map(|row| row.into_iter().map(|value| value.as_bytes().to_vec()).collect())
+                    .map(|row| {
+                        row.into_iter()
+                            .map(|value| value.as_bytes().to_vec())
+                            .collect()
+                    })
                     .collect()
             });
             for piece in [1, 2, 3, 1000] {
-                assert_eq!(assembled(text.as_bytes(), width, piece).ok(), expected, "{text:?}");
+                assert_eq!(
+                    assembled(text.as_bytes(), width, piece).ok(),
+                    expected,
+                    "{text:?}"
+                );
             }
-            assert_eq!(scanned(text.as_bytes(), width, 100).ok(), expected, "{text:?}");
+            assert_eq!(
+                scanned(text.as_bytes(), width, 100).ok(),
+                expected,
+                "{text:?}"
+            );
         }
     }
 
@@ -704,7 +748,9 @@ mod tests {
         let mut assembler = Assembler::new(b',', 1024, 2048);
         assembler.begin_records(3, 1024, 2048);
         let value = "x".repeat(1000);
-        let error = assembler.feed(format!("{value},{value},{value}\n").as_bytes()).unwrap_err();
+        let error = assembler
+            .feed(format!("{value},{value},{value}\n").as_bytes())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Data);
     }
 

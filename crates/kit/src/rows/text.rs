@@ -169,7 +169,10 @@ pub(super) fn is_deep(raw: &[u8]) -> bool {
         return false;
     }
     // `[` and `{` differ in one bit. Too few of them in all, strings included, cannot nest deeply.
-    let openings: usize = raw.iter().map(|byte| usize::from(byte | 0x20 == b'{')).sum();
+    let openings: usize = raw
+        .iter()
+        .map(|byte| usize::from(byte | 0x20 == b'{'))
+        .sum();
     if openings <= MAX_DEPTH {
         return false;
     }
@@ -299,14 +302,33 @@ mod tests {
     fn copied_json_has_no_nul_and_no_lone_surrogate() {
         // covers: I8, I9
         for (raw, expected, nul, lossy) in [
-            (r#"{"a":[1,2.50,"x"]}"#, r#"{"a":[1,2.50,"x"]}"#, false, false),
+            (
+                r#"{"a":[1,2.50,"x"]}"#,
+                r#"{"a":[1,2.50,"x"]}"#,
+                false,
+                false,
+            ),
             (r#"["\u0000"]"#, r#"["\ufffd"]"#, true, false),
-            (r#"{"\u0000k":"\ud800"}"#, r#"{"\ufffdk":"\ufffd"}"#, true, true),
-            (r#"["\\u0000","\\\u0000"]"#, r#"["\\u0000","\\\ufffd"]"#, true, false),
+            (
+                r#"{"\u0000k":"\ud800"}"#,
+                r#"{"\ufffdk":"\ufffd"}"#,
+                true,
+                true,
+            ),
+            (
+                r#"["\\u0000","\\\u0000"]"#,
+                r#"["\\u0000","\\\ufffd"]"#,
+                true,
+                false,
+            ),
             (r#"["\ud83d\ude00"]"#, r#"["\ud83d\ude00"]"#, false, false),
         ] {
             let mut out = Vec::new();
-            assert_eq!(copy_json(raw.as_bytes(), &mut out), Replaced { nul, lossy }, "{raw}");
+            assert_eq!(
+                copy_json(raw.as_bytes(), &mut out),
+                Replaced { nul, lossy },
+                "{raw}"
+            );
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }
@@ -317,7 +339,9 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(!is_deep(nested(128).as_bytes()));
         assert!(is_deep(nested(129).as_bytes()));
-        assert!(!is_deep(format!("[\"{}\\\"{}\"]", "[".repeat(500), "{".repeat(500)).as_bytes()));
+        assert!(!is_deep(
+            format!("[\"{}\\\"{}\"]", "[".repeat(500), "{".repeat(500)).as_bytes()
+        ));
         assert!(!is_deep("[[]]".repeat(100).as_bytes()));
     }
 

@@ -61,7 +61,9 @@ pub(super) fn epoch_millis(text: &[u8]) -> Option<i64> {
 }
 
 fn in_range(micros: i64) -> Option<i64> {
-    (MIN_MICROS..=MAX_MICROS).contains(&micros).then_some(micros)
+    (MIN_MICROS..=MAX_MICROS)
+        .contains(&micros)
+        .then_some(micros)
 }
 
 #[inline]
@@ -142,7 +144,9 @@ mod tests {
     use super::*;
 
     fn micros(text: &str) -> i64 {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros()
+        DateTime::parse_from_rfc3339(text)
+            .unwrap()
+            .timestamp_micros()
     }
 
     #[test]
