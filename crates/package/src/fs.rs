@@ -332,7 +332,7 @@ fn open_regular(path: &Path, own: bool) -> Result<std::fs::File> {
     } else {
         std::fs::metadata(path)
     };
-    let metadata = look.map_err(|error| failed(&error, "open", path))?;
+    let metadata = look.map_err(|error| unseen(&error, "open", path))?;
     if !metadata.is_file() {
         return Err(not_regular(&metadata, path));
     }
@@ -341,11 +341,11 @@ fn open_regular(path: &Path, own: bool) -> Result<std::fs::File> {
     platform::never_wait(&mut options, own);
     let file = options
         .open(path)
-        .map_err(|error| failed(&error, "open", path))?;
+        .map_err(|error| unseen(&error, "open", path))?;
     // Looked at again through the handle: the name may have changed hands in between.
     let metadata = file
         .metadata()
-        .map_err(|error| failed(&error, "look at", path))?;
+        .map_err(|error| unseen(&error, "look at", path))?;
     if metadata.is_file() {
         Ok(file)
     } else {
@@ -392,7 +392,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// `Config`; `NotFound` if there is nothing; `Io`.
 pub fn check_own_dir(path: &Path) -> Result<()> {
     let metadata =
-        std::fs::symlink_metadata(path).map_err(|error| failed(&error, "look at", path))?;
+        std::fs::symlink_metadata(path).map_err(|error| unseen(&error, "look at", path))?;
     if metadata.file_type().is_symlink() || !metadata.is_dir() {
         return Err(Error::new(
             ErrorKind::Config,
@@ -457,18 +457,23 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
-/// The error for a failed operation: kind `Io` (or `NotFound`), the path, and what to do.
+/// The error for a failed look at something: `NotFound` if it is not there, else as [`failed`].
+fn unseen(error: &io::Error, doing: &str, path: &Path) -> Error {
+    let failed = failed(error, doing, path);
+    match error.kind() {
+        io::ErrorKind::NotFound => failed.with_kind(ErrorKind::NotFound),
+        _ => failed,
+    }
+}
+
+/// The error for a failed operation: kind `Io`, the path, and what to do.
 pub fn failed(error: &io::Error, doing: &str, path: &Path) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        _ => ErrorKind::Io,
-    };
     // The original cannot be cloned; its code and text can.
     let cause = match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),
     };
-    let failed = Error::new(kind, format!("{doing} `{}`", path.display()))
+    let failed = Error::new(ErrorKind::Io, format!("{doing} `{}`", path.display()))
         .context("path", path.display())
         .source(cause);
     match error.kind() {

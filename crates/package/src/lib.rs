@@ -9,11 +9,17 @@
 //! whole; nothing is renamed before it was synced.
 
 mod columns;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod footer;
 pub mod fs;
 mod lock;
 pub mod manifest;
 mod reader;
+#[cfg(any(test, feature = "conformance"))]
+pub mod replay;
+#[cfg(any(test, feature = "conformance"))]
+pub mod sample;
 mod settings;
 mod shelf;
 mod verify;

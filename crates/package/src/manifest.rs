@@ -129,7 +129,7 @@ fn damaged(what: &str) -> Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use overlock_core::{CommitId, SourceName, State, StreamName, SyncKey, Timestamp};
+    use overlock_core::{CommitId, State, Timestamp};
     use proptest::prelude::*;
 
     use super::*;
@@ -222,13 +222,6 @@ pub(crate) mod tests {
             prop_assert!(decode(&bytes).is_err());
             prop_assert!(decode(&sealed_text(&bytes)).is_err());
         }
-    }
-
-    pub(crate) fn key() -> SyncKey {
-        SyncKey::new(
-            SourceName::new("support").unwrap(),
-            StreamName::new("tickets").unwrap(),
-        )
     }
 
     pub(crate) fn instant(seconds: i64) -> Timestamp {

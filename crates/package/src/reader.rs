@@ -287,3 +287,6 @@ fn not_parquet(path: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Data, format!("read `{name}` as Parquet: {what}"))
         .context("path", path.display())
 }
+
+#[cfg(test)]
+mod tests;

@@ -278,3 +278,6 @@ fn some(names: &[String]) -> String {
 fn ends(name: &str, ending: &str) -> bool {
     Path::new(name).extension().is_some_and(|end| end == ending)
 }
+
+#[cfg(test)]
+mod tests;

@@ -511,3 +511,6 @@ fn encoding_failed(error: ParquetError, path: &Path) -> Error {
         .context("path", path.display())
         .source(error)
 }
+
+#[cfg(test)]
+mod tests;
