@@ -1,0 +1,38 @@
+//! The behaviour of a Salesforce org, for the demo and for tests: logins, describe, REST queries, Bulk API
+//! 2.0 and 1.0, quotas, over a seeded world and a clock that tests turn.
+//!
+//! Made from the API contract alone, so that independent clients run on it unchanged. Plain http on
+//! 127.0.0.1; no SOAP calls but login; nothing can be written through the API.
+
+mod model;
+mod schema;
+mod data;
+mod world;
+
+mod answer;
+mod options;
+mod quota;
+mod oauth;
+mod soql;
+mod evaluate;
+mod render;
+mod describe;
+mod query;
+mod replication;
+mod composite;
+mod bulk2;
+mod bulk1;
+mod bench;
+mod service;
+mod sandbox;
+
+pub use model::{
+    Computed, Expected, Field, FieldKind, Object, Row, Value, Version, canonical_number,
+};
+pub use options::{
+    Behaviour, Credentials, JobFault, LatencyClock, Outcome, TEST_OTHER_PRIVATE_KEY,
+    TEST_PRIVATE_KEY, TEST_PUBLIC_KEY,
+};
+pub use sandbox::{Login, SalesforceSandbox, SandboxOptions};
+pub use service::SalesforceEmulator;
+pub use world::{Change, LONGEST_TRANSACTION, Moment, World, WorldOptions};
