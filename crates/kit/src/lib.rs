@@ -5,6 +5,8 @@
 //!
 //! **Invariant:** only this crate sleeps, and nothing here outlives the value that was returned.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod duration;
 pub mod http;
 mod limits;

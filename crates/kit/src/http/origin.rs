@@ -42,6 +42,13 @@ impl Origins {
         self.configured.iter().any(|known| same_origin(known, url))
     }
 
+    /// Whether every URL is this machine without TLS, as that of an emulator is.
+    pub(super) fn is_local(&self) -> bool {
+        !self.configured.is_empty()
+            && self.known.is_empty()
+            && self.configured.iter().all(|url| url.scheme() == "http")
+    }
+
     /// Whether a host was written by the user himself; such hosts may be private.
     pub(super) fn is_configured_host(&self, host: &str) -> bool {
         self.configured.iter().any(|known| {
