@@ -51,6 +51,13 @@ pub fn tombstone(id: i64, version: i64) -> Row {
     }
 }
 
+/// A folder that goes with its value, in memory where there is such a place: tests sync a lot.
+pub fn temp_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = tempfile::TempDir::new_in(memory).or_else(|_| tempfile::TempDir::new());
+    made.unwrap()
+}
+
 /// The key `support.tickets`.
 pub fn key() -> SyncKey {
     SyncKey::new(

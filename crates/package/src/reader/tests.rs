@@ -6,7 +6,7 @@ use overlock_core::WriteMode;
 use tempfile::TempDir;
 
 use super::*;
-use crate::sample::{Row, Sample, row, rows_of};
+use crate::sample::{Row, Sample, row, rows_of, temp_dir};
 
 fn rows(range: std::ops::Range<i64>) -> Vec<Row> {
     range.map(|id| row(id, 1, &format!("note {id}"))).collect()
@@ -38,7 +38,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 
 #[test]
 fn columns_come_in_the_order_asked_for() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let (path, _) = part(&work);
     let names = |columns: &[&str]| {
         let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
@@ -68,7 +68,7 @@ fn columns_come_in_the_order_asked_for() {
 #[test]
 fn truncated_and_flipped_files_are_errors_and_never_panics() {
     // covers: I25
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let (path, bytes) = part(&work);
     assert_eq!(outcome(&path).unwrap(), 40);
     for cut in (0..bytes.len()).step_by(13) {
@@ -95,7 +95,7 @@ fn truncated_and_flipped_files_are_errors_and_never_panics() {
 #[test]
 fn random_bytes_and_huge_claims_are_errors() {
     // covers: I25
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let path = work.path().join("x.parquet");
     let mut noise = vec![0_u8; 5000];
     for (index, byte) in noise.iter_mut().enumerate() {
@@ -125,7 +125,7 @@ fn random_bytes_and_huge_claims_are_errors() {
 #[test]
 fn only_regular_files_are_opened() {
     // covers: I25, K7
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let fifo = work.path().join("fifo.parquet");
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -149,7 +149,7 @@ fn only_regular_files_are_opened() {
 #[test]
 fn a_package_is_read_only_if_its_hashes_hold() {
     // covers: K5
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let package = Sample::new(None, WriteMode::Merge).seal(work.path(), &rows(0..40));
     let path = package.dir.join("part-00001.parquet");
     let bytes = std::fs::read(&path).unwrap();

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::replay::{Recorder, power_loss};
-use crate::sample::{self, Row, Sample, batch, key, row, rows_of, state};
+use crate::sample::{self, Row, Sample, batch, key, row, rows_of, state, temp_dir};
 use crate::{Settings, Writer};
 
 fn rows(range: std::ops::Range<i64>) -> Vec<Row> {
@@ -57,13 +57,13 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 
 #[test]
 fn an_empty_or_missing_shelf_is_fine() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     assert_eq!(recover(work.path(), None), Recovered::default());
 }
 
 #[test]
 fn the_chain_from_the_head_is_found_in_order() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let [one, two, open] = three(work.path());
     let found = recover(work.path(), None);
     assert_eq!(found.sealed, [one, two]);
@@ -91,7 +91,7 @@ fn the_chain_from_the_head_is_found_in_order() {
 
 #[test]
 fn what_is_committed_goes_and_what_follows_stays() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let [one, two, open] = three(work.path());
     let found = recover(work.path(), Some(one.manifest.id));
     assert_eq!(
@@ -106,7 +106,7 @@ fn what_is_committed_goes_and_what_follows_stays() {
 #[test]
 fn a_head_from_elsewhere_makes_all_orphans() {
     // covers: T1, W13
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     three(work.path());
     let found = recover(work.path(), Some(CommitId::generate()));
     assert_eq!(found, Recovered::default());
@@ -115,7 +115,7 @@ fn a_head_from_elsewhere_makes_all_orphans() {
 
 #[test]
 fn of_two_children_the_sealed_one_is_kept() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let sealed = Sample::new(None, WriteMode::Merge).seal(work.path(), &rows(0..1));
     let open = Sample::new(None, WriteMode::Merge)
         .create(work.path())
@@ -130,7 +130,7 @@ fn of_two_children_the_sealed_one_is_kept() {
 fn a_torn_manifest_is_put_aside_once() {
     // covers: K4, T2
     for cut in [0, 1, 100] {
-        let work = TempDir::new().unwrap();
+        let work = temp_dir();
         let [one, two, _] = three(work.path());
         let path = two.dir.join("manifest.json");
         let bytes = std::fs::read(&path).unwrap();
@@ -146,7 +146,7 @@ fn a_torn_manifest_is_put_aside_once() {
         assert!(aside.is_dir(), "kept for a person");
     }
     // Edited by hand.
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let [one, ..] = three(work.path());
     let path = one.dir.join("manifest.json");
     let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
@@ -175,14 +175,14 @@ fn a_damaged_part_is_never_handed_on() {
         }),
         ("missing", |path| std::fs::remove_file(path).unwrap()),
         ("another", |path| {
-            let work = TempDir::new().unwrap();
+            let work = temp_dir();
             let other = Sample::new(None, WriteMode::Merge).seal(work.path(), &rows(7..9));
             std::fs::copy(other.dir.join("part-00001.parquet"), path).unwrap();
         }),
     ];
     for (what, damage) in damage {
         for damaged in 0..3 {
-            let work = TempDir::new().unwrap();
+            let work = temp_dir();
             let packages = three(work.path());
             damage(&packages[damaged].dir.join("part-00001.parquet"));
             let found = recover(work.path(), None);
@@ -200,7 +200,7 @@ fn a_damaged_part_is_never_handed_on() {
 #[test]
 fn leftovers_go_and_strangers_stay() {
     // covers: K6
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let [one, _, open] = three(work.path());
     let dir = one.dir.parent().unwrap();
     overwrite(&dir.join("head.tmp"), b"x");
@@ -266,11 +266,11 @@ fn symbolic_links_are_refused_and_what_they_point_to_stays() {
         assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
         assert!(error.get("path").is_some() && error.hint_text().is_some());
     };
-    let elsewhere = TempDir::new().unwrap();
+    let elsewhere = temp_dir();
     let victim = Sample::new(None, WriteMode::Merge).seal(elsewhere.path(), &rows(0..1));
 
     // The shelf itself.
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let shelf = sample::shelf(work.path(), &key()).dir().to_owned();
     std::fs::create_dir_all(shelf.parent().unwrap()).unwrap();
     symlink(victim.dir.parent().unwrap(), &shelf).unwrap();
@@ -284,7 +284,7 @@ fn symbolic_links_are_refused_and_what_they_point_to_stays() {
 
     // A package, a manifest, a part.
     for inner in ["", "manifest.json", "part-00001.parquet"] {
-        let work = TempDir::new().unwrap();
+        let work = temp_dir();
         let [one, ..] = three(work.path());
         let (link, target) = match inner {
             "" => (one.dir.clone(), victim.dir.clone()),
@@ -297,7 +297,7 @@ fn symbolic_links_are_refused_and_what_they_point_to_stays() {
     assert_eq!(read(&victim), rows(0..1));
 
     // A folder that others may write.
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     three(work.path());
     let shelf = sample::shelf(work.path(), &key()).dir().to_owned();
     std::fs::set_permissions(&shelf, std::fs::Permissions::from_mode(0o777)).unwrap();
@@ -307,7 +307,7 @@ fn symbolic_links_are_refused_and_what_they_point_to_stays() {
 #[test]
 fn a_package_of_another_stream_is_left_alone() {
     // covers: T5
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let [one, ..] = three(work.path());
     let stream = StreamName::new("users").unwrap();
     let other = SyncKey::new(SourceName::new("support").unwrap(), stream);
@@ -345,7 +345,7 @@ fn a_package_of_another_stream_is_left_alone() {
 
 #[test]
 fn removing_twice_is_removing_once() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let package = Sample::new(None, WriteMode::Merge).seal(work.path(), &rows(0..1));
     crate::remove(&package).unwrap();
     crate::remove(&package).unwrap();
@@ -381,7 +381,7 @@ fn check_recovered(found: &Recovered, head: Option<CommitId>, first: CommitId) -
 #[test]
 fn after_a_power_loss_at_any_moment_no_row_is_wrong_and_no_promise_broken() {
     // covers: R1, I25
-    let origin = TempDir::new().unwrap();
+    let origin = temp_dir();
     let recorder = Recorder::start(origin.path());
     let mut promises = Vec::new();
     let mut promise = |head, cursor| {
@@ -435,7 +435,7 @@ fn after_a_power_loss_at_any_moment_no_row_is_wrong_and_no_promise_broken() {
             .find(|promise| promise.steps <= count)
             .unwrap();
         for seed in 0..24 {
-            let disk = TempDir::new().unwrap();
+            let disk = temp_dir();
             power_loss(&steps[..count], disk.path(), seed * 1000 + count as u64);
             let shelf = sample::shelf(disk.path(), &key());
             if shelf.dir().exists() {

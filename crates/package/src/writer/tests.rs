@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fs::{Op, attach};
 use crate::replay::{Fault, Recorder, Step};
-use crate::sample::{Row, Sample, batch, row, rows_of, shelf, state};
+use crate::sample::{Row, Sample, batch, row, rows_of, shelf, state, temp_dir};
 use crate::verify;
 
 fn rows(range: std::ops::Range<i64>) -> Vec<Row> {
@@ -43,7 +43,7 @@ fn read(package: &Package) -> Vec<Row> {
 
 #[test]
 fn what_is_written_is_read() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     writer.write(&batch(&rows(0..10))).unwrap();
     writer.write(&batch(&[])).unwrap();
@@ -77,7 +77,7 @@ fn what_is_written_is_read() {
 
 #[test]
 fn files_roll_by_size_and_exist_only_once_listed() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(
         &work,
         Settings {
@@ -109,7 +109,7 @@ fn files_roll_by_size_and_exist_only_once_listed() {
 
 #[test]
 fn row_groups_end_by_rows_and_by_bytes() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     for (settings, expected) in [
         (
             Settings {
@@ -144,7 +144,7 @@ fn a_batch_of_wide_rows_reaches_the_encoder_in_slices() {
     assert_eq!(slice_rows(8192, SLICE_BYTES * 4), 2048);
     assert_eq!(slice_rows(3, usize::MAX), 1);
     assert_eq!(slice_rows(0, 0), 1);
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let text = "x".repeat(SLICE_BYTES / 2);
     let wide: Vec<Row> = (0..5).map(|id| row(id, 1, &text)).collect();
     let mut writer = create(
@@ -163,7 +163,7 @@ fn a_batch_of_wide_rows_reaches_the_encoder_in_slices() {
 
 #[test]
 fn a_rollback_forgets_what_no_checkpoint_covers() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(
         &work,
         Settings {
@@ -194,7 +194,7 @@ fn a_rollback_forgets_what_no_checkpoint_covers() {
 
 #[test]
 fn an_open_package_is_continued() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     writer.write(&batch(&rows(0..5))).unwrap();
     writer.checkpoint(Some(state(5))).unwrap();
@@ -210,7 +210,7 @@ fn an_open_package_is_continued() {
 
 #[test]
 fn a_checkpoint_without_news_writes_nothing() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     writer.write(&batch(&rows(0..5))).unwrap();
     writer.checkpoint(Some(state(5))).unwrap();
@@ -226,7 +226,7 @@ fn a_checkpoint_without_news_writes_nothing() {
 
 #[test]
 fn rows_of_another_schema_are_refused() {
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     let other = batch(&rows(0..1)).project(&[0, 1, 2]).unwrap();
     assert_eq!(writer.write(&other).unwrap_err().kind(), ErrorKind::Bug);
@@ -236,7 +236,7 @@ fn rows_of_another_schema_are_refused() {
 #[test]
 fn files_and_folders_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let package = sample().seal(work.path(), &rows(0..1));
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&package.dir), 0o700);
@@ -248,7 +248,7 @@ fn files_and_folders_are_private() {
 /// Runs a package through with a fault after each number of operations; returns how many there were.
 fn with_fault_everywhere(errno: i32, matches: fn(&Op<'_>) -> bool) -> u64 {
     for operations in 0..200 {
-        let work = TempDir::new().unwrap();
+        let work = temp_dir();
         let mut writer = create(
             &work,
             Settings {
@@ -329,7 +329,7 @@ fn a_file_whose_fsync_failed_is_dead() {
     with_fault_everywhere(errno, |op| matches!(op, Op::Write(..)));
     with_fault_everywhere(errno, |op| matches!(op, Op::Sync(_) | Op::SyncDir(_)));
 
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     writer.write(&batch(&rows(0..5))).unwrap();
     {
@@ -366,7 +366,7 @@ fn a_file_whose_fsync_failed_is_dead() {
 #[test]
 fn a_folder_that_vanishes_is_an_error() {
     // covers: R11
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     let mut writer = create(&work, Settings::default());
     std::fs::remove_dir_all(writer.dir()).unwrap();
     let error = writer.write(&batch(&rows(0..1))).unwrap_err();
@@ -376,6 +376,6 @@ fn a_folder_that_vanishes_is_an_error() {
 #[test]
 fn a_writer_moves_to_its_own_thread() {
     fn is_send<T: Send>(_: &T) {}
-    let work = TempDir::new().unwrap();
+    let work = temp_dir();
     is_send(&create(&work, Settings::default()));
 }
