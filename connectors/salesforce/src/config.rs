@@ -50,6 +50,9 @@ pub struct Settings {
     /// Ranges with fewer rows are read by REST.
     #[serde(default = "rest_below_rows")]
     pub rest_below_rows: u64,
+    /// Rows per page of REST; the server may send fewer.
+    #[serde(default = "rest_page_rows")]
+    pub rest_page_rows: u32,
     /// Bulk jobs in flight.
     #[serde(default = "max_concurrent_jobs")]
     pub max_concurrent_jobs: usize,
@@ -148,6 +151,7 @@ impl Settings {
         }
         let positive = [
             ("max_records", self.max_records > 0),
+            ("rest_page_rows", self.rest_page_rows > 0),
             ("max_concurrent_jobs", self.max_concurrent_jobs > 0),
             ("parallel_pages", self.parallel_pages > 0),
             ("max_api_calls", self.max_api_calls != Some(0)),
@@ -256,6 +260,10 @@ fn max_records() -> u32 {
 
 fn rest_below_rows() -> u64 {
     limits::DEFAULT_REST_BELOW_ROWS
+}
+
+fn rest_page_rows() -> u32 {
+    limits::REST_PAGE_ROWS
 }
 
 fn max_concurrent_jobs() -> usize {
@@ -405,6 +413,12 @@ fn keys() -> Vec<Key> {
             Integer,
             Some("6000"),
             "Ranges with fewer rows are read by REST, which then costs fewer calls. 0: Bulk wherever possible.",
+        ),
+        key(
+            "rest_page_rows",
+            Integer,
+            Some("2000"),
+            "Rows per page of REST, 200 to 2000; Salesforce may send fewer.",
         ),
         key(
             "max_concurrent_jobs",

@@ -61,6 +61,12 @@ pub const POLL_FIRST: Duration = Duration::from_millis(500);
 /// costs about 75 calls, not 900.
 pub const POLL_GROWTH: u32 = 60;
 
+/// Finished jobs that wait for their deletion; more are left to Salesforce.
+pub const MAX_JOBS_DONE: usize = 1_000;
+
+/// Finished jobs that one read deletes.
+pub const MAX_JOBS_DELETED: usize = 50;
+
 /// A job that is not done after this is aborted at the source.
 pub const JOB_DEADLINE: Duration = Duration::from_secs(6 * 3_600);
 

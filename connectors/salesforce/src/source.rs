@@ -16,7 +16,7 @@ use crate::auth::{self, Login};
 use crate::client::{Answers, Client};
 use crate::config::{Auth, Settings};
 use crate::discovery::Discovery;
-use crate::read::{self, JOB_PLACE_WAIT, Orphans};
+use crate::read::{self, JOB_PLACE_WAIT, JobsDone, Orphans};
 use crate::{api, limits, streams};
 
 /// Short calls at once; Salesforce limits only those that run for more than 20 seconds (25 per org).
@@ -34,6 +34,7 @@ pub struct Salesforce {
     /// Places for Bulk jobs in flight, shared by all streams.
     jobs: Limits,
     orphans: Orphans,
+    jobs_done: JobsDone,
 }
 
 /// The settings that reading needs.
@@ -45,6 +46,7 @@ pub(crate) struct Tuning {
     pub(crate) window: Option<Duration>,
     pub(crate) max_records: u32,
     pub(crate) rest_below_rows: u64,
+    pub(crate) rest_page_rows: u32,
     pub(crate) max_concurrent_jobs: usize,
     pub(crate) parallel_pages: usize,
     pub(crate) poll_interval: Duration,
@@ -84,6 +86,7 @@ impl Salesforce {
             window: settings.window,
             max_records: settings.max_records,
             rest_below_rows: settings.rest_below_rows,
+            rest_page_rows: settings.rest_page_rows,
             max_concurrent_jobs: settings.max_concurrent_jobs,
             parallel_pages: settings.parallel_pages.min(limits::MAX_PARALLEL_PAGES),
             poll_interval: settings.poll_interval,
@@ -101,6 +104,7 @@ impl Salesforce {
         );
         let folder = cx.work_dir.join(auth::fingerprint(&identity));
         let login = Login::new(settings, folder.clone())?;
+        let jobs_done = JobsDone::new(folder.join("jobs.json"));
         let http = Http::new(http, Arc::new(login), Arc::new(Answers), cx)?;
         let client = Client::new(http, version, cx.events.clone());
         Ok(Self {
@@ -112,6 +116,7 @@ impl Salesforce {
             }]),
             tuning,
             orphans: Orphans::default(),
+            jobs_done,
         })
     }
 
@@ -129,6 +134,10 @@ impl Salesforce {
 
     pub(crate) fn orphans(&self) -> &Orphans {
         &self.orphans
+    }
+
+    pub(crate) fn jobs_done(&self) -> &JobsDone {
+        &self.jobs_done
     }
 
     /// Waits for a place among the jobs in flight.

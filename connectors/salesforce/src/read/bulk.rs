@@ -6,12 +6,13 @@
 //! the rows that were already delivered, which kit proves to be the same bytes.
 
 use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::StreamExt as _;
-use overlock_core::{BoxStream, Error, ErrorKind, Result, crash_point};
+use overlock_core::{BoxStream, Error, ErrorKind, Result, StreamName, crash_point};
 use overlock_kit::http::Request;
 use overlock_kit::rows::{Counts, CsvDecoder, Decoded, Prefix, decode_csv};
 use overlock_kit::{Poll, poll};
@@ -20,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::out::Out;
 use super::{Place, Reader, Work};
 use crate::api::{self, Locator, Meaning, Version};
-use crate::limits;
+use crate::client::Client;
 use crate::state::JobAt;
+use crate::{files, limits};
 
 /// Jobs that were made and that nobody will read; swept by the next call that may wait.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +90,8 @@ struct Job {
     error_message: Option<String>,
 }
 
-/// Makes a job and waits until it is complete.
+/// Makes a job and waits until it is complete. One that disappears meanwhile is made again, once: no state
+/// names it yet.
 pub(super) async fn begin(reader: &Reader<'_>, soql: &str) -> Result<Work> {
     if soql.chars().count() > limits::MAX_SOQL_CHARS {
         return Err(Error::new(
@@ -102,6 +105,41 @@ pub(super) async fn begin(reader: &Reader<'_>, soql: &str) -> Result<Work> {
     }
     let client = reader.client();
     let version = client.version();
+    let _permit = reader.source.job_permit().await?;
+    let mut again = true;
+    let (id, total, guard) = loop {
+        let id = create(reader, soql).await?;
+        let guard = reader.source.orphans().guard(&id);
+        crash_point!("S1.after_job_created");
+        // A job is never complete when it is made: the first look would be a call for nothing.
+        overlock_kit::sleep(reader.source.tuning().poll_interval).await;
+        match wait(reader, version, &id).await {
+            Ok(total) => break (id, total, guard),
+            Err(error) if Meaning::of(&error) == Some(Meaning::Gone) => {
+                guard.keep();
+                if !std::mem::take(&mut again) {
+                    return Err(expired(error));
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    crash_point!("S2.after_job_complete");
+    if let Some(total) = total {
+        client.expect(&reader.stream.name, total);
+    }
+    Ok(Work::Job {
+        at: JobAt {
+            id,
+            api: version.as_str().to_owned(),
+            ..JobAt::default()
+        },
+        total,
+        guard: Some(guard),
+    })
+}
+
+async fn create(reader: &Reader<'_>, soql: &str) -> Result<String> {
     let body = serde_json::to_vec(&NewJob {
         operation: "queryAll",
         query: soql,
@@ -110,39 +148,19 @@ pub(super) async fn begin(reader: &Reader<'_>, soql: &str) -> Result<Work> {
         line_ending: "LF",
     })
     .map_err(|error| Error::bug("write a job as JSON").source(error))?;
-    let permit = reader.source.job_permit().await?;
     // A job made twice costs nothing but a line in the org's list.
-    let request = Request::post(version.jobs(), body)
+    let request = Request::post(reader.client().version().jobs(), body)
         .stream(&reader.stream.name)
         .idempotent(true);
-    let job: Job = client.send(request).await?.json()?;
-    if job.id.is_empty() || job.id.len() > 40 || !job.id.bytes().all(|b| b.is_ascii_alphanumeric())
-    {
+    let job: Job = reader.client().send(request).await?.json()?;
+    let is_word = job.id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if job.id.is_empty() || job.id.len() > 40 || !is_word {
         return Err(Error::new(
             ErrorKind::Data,
             "use a new job: its id is not of the documented form",
         ));
     }
-    let guard = reader.source.orphans().guard(&job.id);
-    crash_point!("S1.after_job_created");
-    let first = reader.source.tuning().poll_interval;
-    // A job is never complete when it is made: the first look would be a call for nothing.
-    overlock_kit::sleep(first).await;
-    let total = wait(reader, version, &job.id).await?;
-    crash_point!("S2.after_job_complete");
-    drop(permit);
-    if let Some(total) = total {
-        client.expect(&reader.stream.name, total);
-    }
-    Ok(Work::Job {
-        at: JobAt {
-            id: job.id,
-            api: version.as_str().to_owned(),
-            ..JobAt::default()
-        },
-        total,
-        guard: Some(guard),
-    })
+    Ok(job.id)
 }
 
 /// Waits until a job is complete; returns its number of rows.
@@ -259,20 +277,14 @@ pub(super) async fn deliver(
             guard.keep();
         }
     }
-    // Only now: rows that were yielded but not taken would have to be read again.
-    out.taken().await?;
     if let Some(guard) = guard.take() {
         guard.keep();
     }
-    crash_point!("S4.before_job_delete");
-    let request = Request::delete(version.job(&id)).stream(&reader.stream.name);
-    if let Err(error) = reader.client().send(request).await {
-        let message =
-            format!("Bulk job {id} could not be deleted and stays for seven days: {error}");
-        reader
-            .client()
-            .warn("W0303", Some(&reader.stream.name), message);
-    }
+    // Not deleted yet: until the rows are committed, a state may ask for this job again.
+    reader
+        .source
+        .jobs_done()
+        .add(&reader.stream.name, &id, &version);
     Ok(())
 }
 
@@ -452,9 +464,11 @@ struct Pages<'r, 'a> {
 struct PageList {
     #[serde(default)]
     result_pages: Vec<PageLink>,
-    /// The documentation has both spellings.
-    #[serde(default, alias = "nextRecordUrl")]
+    #[serde(default)]
     next_records_url: Option<String>,
+    /// The documentation has both spellings, and a server may send both.
+    #[serde(default)]
+    next_record_url: Option<String>,
     #[serde(default)]
     done: Option<bool>,
 }
@@ -545,7 +559,7 @@ impl<'r, 'a> Pages<'r, 'a> {
             }
             links.push_back(path);
         }
-        let more = match answer.next_records_url {
+        let more = match answer.next_records_url.or(answer.next_record_url) {
             Some(link) if answer.done != Some(true) => {
                 Some(self.reader.client().http().link(&link).await?)
             }
@@ -613,7 +627,7 @@ fn circle() -> Error {
 }
 
 /// Deletes a job that nobody will read, aborting it first if it still runs. Best effort.
-pub(crate) async fn discard(client: &crate::client::Client, id: &str) {
+pub(crate) async fn discard(client: &Client, id: &str) {
     let path = client.version().job(id);
     let deleted = client.send(Request::delete(path.clone())).await;
     if deleted.is_err() {
@@ -623,6 +637,90 @@ pub(crate) async fn discard(client: &crate::client::Client, id: &str) {
             let again = client.send(Request::delete(path)).await;
             tracing::debug!(job = id, deleted = again.is_ok(), "Job is aborted.");
         }
+    }
+}
+
+/// A job whose rows were all yielded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Done {
+    stream: StreamName,
+    id: String,
+    api: String,
+}
+
+/// Jobs to be deleted once a later read shows that nobody needs them any more. Kept on disk, for that
+/// read is usually another run's.
+#[derive(Debug)]
+pub(crate) struct JobsDone {
+    path: PathBuf,
+    list: Mutex<Vec<Done>>,
+}
+
+impl JobsDone {
+    /// Goes on with the list in this file.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let list = Mutex::new(files::read(&path).unwrap_or_default());
+        Self { path, list }
+    }
+
+    fn add(&self, stream: &StreamName, id: &str, version: &Version) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.iter().any(|done| done.id == id) {
+            return;
+        }
+        list.push(Done {
+            stream: stream.clone(),
+            id: id.to_owned(),
+            api: version.as_str().to_owned(),
+        });
+        // Salesforce forgets jobs after seven days, so a list need not grow without end.
+        if list.len() > limits::MAX_JOBS_DONE {
+            list.remove(0);
+        }
+        self.store(&list);
+    }
+
+    fn store(&self, list: &[Done]) {
+        if let Err(error) = files::replace(&self.path, &list, || ()) {
+            tracing::debug!(%error, "List of finished jobs is not kept.");
+        }
+    }
+
+    /// Deletes the jobs of a stream but for the one that its state names. Never an error: what cannot be
+    /// deleted goes away by itself.
+    pub(super) async fn delete(&self, client: &Client, stream: &StreamName, keep: Option<&str>) {
+        let due: Vec<Done> = {
+            let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = |done: &&Done| done.stream == *stream && Some(done.id.as_str()) != keep;
+            list.iter()
+                .filter(is_due)
+                .take(limits::MAX_JOBS_DELETED)
+                .cloned()
+                .collect()
+        };
+        if due.is_empty() {
+            return;
+        }
+        for done in &due {
+            crash_point!("S4.before_job_delete");
+            let Ok(version) = Version::parse(&done.api) else {
+                continue;
+            };
+            let request = Request::delete(version.job(&done.id)).stream(stream);
+            match client.send(request).await {
+                Err(error) if Meaning::of(&error) != Some(Meaning::Gone) => {
+                    let message = format!(
+                        "Bulk job {} could not be deleted; Salesforce deletes it after seven days: {error}",
+                        done.id
+                    );
+                    client.warn("W0303", Some(stream), message);
+                }
+                _ => {}
+            }
+        }
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|done| !due.contains(done));
+        self.store(&list);
     }
 }
 

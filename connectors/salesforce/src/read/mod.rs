@@ -27,7 +27,7 @@ use overlock_core::{
 use overlock_kit::rows;
 
 use self::bulk::Guard;
-pub(crate) use self::bulk::{JOB_PLACE_WAIT, Orphans, discard};
+pub(crate) use self::bulk::{JOB_PLACE_WAIT, JobsDone, Orphans, discard};
 use self::out::Out;
 use crate::api::{self, Direction, Meaning, Select};
 use crate::client::{Client, shared_key};
@@ -207,6 +207,9 @@ impl<'a> Reader<'a> {
         let position = Position::read(request.state.as_ref())?;
         let now = self.client().server_now().await?;
         position.check_future(now)?;
+        let job = position.job.as_ref().map(|job| job.id.as_str());
+        let done = self.source.jobs_done();
+        done.delete(self.client(), &self.stream.name, job).await;
         if position.done {
             return out.page(self.empty(), Some(position.write()?)).await;
         }
@@ -273,13 +276,18 @@ impl<'a> Reader<'a> {
         };
         let tuning = self.source.tuning();
         let since = since.or(tuning.start_date).map(Timestamp::floor_second);
-        let lower = match &position.slice {
-            Some(slice) => slice.upper,
-            None => match position.from {
-                Some(from) => Some(from.minus(tuning.lookback).floor_second()).max(since),
-                None => since,
-            },
+        // After a slice of an earlier run, too, some rows may have become visible late.
+        let reached = match &position.slice {
+            Some(slice) => slice.upper.max(position.from),
+            None => position.from,
         };
+        let lower = match reached {
+            Some(reached) => Some(reached.minus(tuning.lookback).floor_second()).max(since),
+            None => since,
+        };
+        if reached.is_some_and(|reached| reached >= upper) {
+            return Ok(Box::new(first.into_iter()));
+        }
         let mut oldest = None;
         if lower.is_none() && tuning.window.is_some() && first.is_empty() {
             oldest = self.oldest().await?;
@@ -493,9 +501,17 @@ impl<'a> Reader<'a> {
                 };
                 Position::at(from).inside(rest, None, None)
             }
+            // Within the look-back: a state never goes back, so what is left of it is named.
+            (None, Some(_)) if slice.upper < from => {
+                let rest = Slice {
+                    lower: slice.upper,
+                    upper: from,
+                    ..Slice::default()
+                };
+                Position::at(from).inside(rest, None, None)
+            }
             (None, Some(_)) => {
-                // The look-back may end before the state: a state never goes back.
-                reached = from.max(slice.upper);
+                reached = slice.upper;
                 Position::at(reached)
             }
             (None, None) => Position::done(),

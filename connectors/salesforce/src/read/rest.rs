@@ -55,7 +55,7 @@ pub(super) async fn fetch(reader: &Reader<'_>, path: &str) -> Result<Bytes> {
     loop {
         let request = Request::get(path).stream(&reader.stream.name).header(
             "sforce-query-options",
-            &format!("batchSize={}", limits::REST_PAGE_ROWS),
+            &format!("batchSize={}", reader.source.tuning().rest_page_rows),
         );
         let body = reader.client().send(request).await?.body;
         let Err(error) = QueryPage::parse(&body) else {

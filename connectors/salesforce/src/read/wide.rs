@@ -115,7 +115,13 @@ async fn range(
         let Some((head, others)) = groups.split_first() else {
             return Ok(None);
         };
-        let mut rows = rows(reader, slice, head, Some(limits::REST_PAGE_ROWS)).await?;
+        let mut rows = rows(
+            reader,
+            slice,
+            head,
+            Some(reader.source.tuning().rest_page_rows),
+        )
+        .await?;
         let Some(through) = rows.last().and_then(id) else {
             return Ok(None);
         };
