@@ -130,7 +130,6 @@ pub(crate) async fn commit(
         bytes: package.manifest.bytes(),
         recovered,
     });
-    crash_point!("P12.before_clean");
     let (shelf, done) = (Arc::clone(&cx.shelf), package.clone());
     if let Err(error) = cx.run.blocking(move || shelf.remove(&done)).await {
         // The next start deletes it: its id is the head's or an ancestor's.
@@ -140,7 +139,6 @@ pub(crate) async fn commit(
             format!("a committed package could not be deleted: {error}"),
         );
     }
-    crash_point!("P12.after_clean");
     Ok(commit)
 }
 

@@ -9,6 +9,7 @@
 //! one at a time in the order of their parents (E2).
 
 mod commit;
+mod extra;
 mod pipeline;
 mod read;
 mod record;

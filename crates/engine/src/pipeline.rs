@@ -237,6 +237,10 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
     use overlock_core::Deletes;
 
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        reason = "a table of cases reads best so"
+    )]
     fn stream(incremental: bool, primary: bool, replication: bool, exact: bool) -> Stream {
         Stream {
             name: StreamName::new("Account").unwrap(),

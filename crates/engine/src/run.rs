@@ -19,7 +19,7 @@ use crate::read::{Task, from_join};
 use crate::record::{self, Record};
 use crate::shelf::{Disk, Hold, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
-use crate::stream::{CHECKPOINT_AFTER, Chain, End, recover, sync};
+use crate::stream::{Chain, End, recover, sync};
 use crate::tally::Tally;
 
 /// How to run.
@@ -67,7 +67,7 @@ impl Options {
             timeout: None,
             grace: Duration::from_secs(10),
             max_concurrent_streams: 4,
-            checkpoint_after: CHECKPOINT_AFTER,
+            checkpoint_after: Duration::from_secs(30),
             seal_rows: 5_000_000,
             seal_bytes: 1 << 30,
             seal_after: Duration::from_secs(600),
@@ -188,7 +188,7 @@ pub(crate) async fn run_on(
         stop: inner.clone(),
         source_name: pipeline.source.clone(),
         until,
-        hold,
+        hold: Mutex::new(Some(hold)),
         is_instant: shelves.are_instant(),
     });
     events.emit(Event::RunStarted {
@@ -202,13 +202,17 @@ pub(crate) async fn run_on(
             .collect(),
         until,
     });
-    let work = all_streams(pipeline, run, Arc::clone(&shelves));
+    let work = all_streams(pipeline, Arc::clone(&run), Arc::clone(&shelves));
     tokio::pin!(work);
     let outcome = tokio::select! {
         biased;
         outcome = &mut work => outcome,
         () = pass_on(stop, &inner, options) => (&mut work).await,
     };
+    run.hold
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     report.streams = outcome.streams;
     report.error = outcome.error;
     report.stopped = inner.reason();
@@ -273,7 +277,7 @@ async fn pass_on(outer: &Stop, inner: &Stop, options: &Options) {
         match options.timeout {
             // The deadline uses the monotonic clock: a jump of the wall clock changes nothing.
             Some(timeout) => {
-                drop(tokio::time::timeout(timeout, std::future::pending::<()>()).await)
+                drop(tokio::time::timeout(timeout, std::future::pending::<()>()).await);
             }
             None => std::future::pending().await,
         }
@@ -300,8 +304,9 @@ pub(crate) struct Run {
     pub(crate) stop: Stop,
     pub(crate) source_name: SourceName,
     pub(crate) until: Timestamp,
-    /// The lock. Blocking work holds it too, so that it is not released while abandoned work still runs.
-    pub(crate) hold: Hold,
+    /// The lock, until the run ends. Blocking work holds it too, so that it is not released while abandoned
+    /// work still runs; and no such work begins without it.
+    hold: Mutex<Option<Hold>>,
     is_instant: bool,
 }
 
@@ -311,13 +316,20 @@ impl Run {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let hold = Arc::clone(&self.hold);
-        let held = move || {
+        let hold = self
+            .hold
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(hold) = hold else {
+            return Err(Error::new(ErrorKind::Cancelled, "go on: the run is over"));
+        };
+        let task = move || {
             let result = work();
             drop(hold);
             result
         };
-        on_blocking_thread(held, self.is_instant).await
+        on_blocking_thread(task, self.is_instant).await
     }
 }
 

@@ -98,11 +98,6 @@ impl Stop {
         self.reached(Urgency::Now).await;
     }
 
-    /// Whether the stop is immediate.
-    pub(crate) fn is_immediate(&self) -> bool {
-        self.0.borrow().urgency == Urgency::Now
-    }
-
     /// Whether a stop was asked for.
     pub(crate) fn is_requested(&self) -> bool {
         self.0.borrow().urgency >= Urgency::AtNextState
@@ -131,9 +126,9 @@ mod tests {
         assert!(!stop.is_requested());
         stop.request_once(StopReason::Timeout);
         stop.request_once(StopReason::FailFast);
-        assert!(stop.is_requested() && !stop.is_immediate());
+        assert_eq!(stop.0.borrow().urgency, Urgency::AtNextState);
         stop.request(StopReason::Interrupt);
-        assert!(stop.is_immediate());
+        assert_eq!(stop.0.borrow().urgency, Urgency::Now);
         assert_eq!(stop.reason(), Some(StopReason::Timeout));
     }
 }

@@ -8,12 +8,7 @@
 //! unless everything in it is covered.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arrow::array::{Array as _, AsArray as _};
-use arrow::datatypes::DataType;
-use arrow::record_batch::RecordBatch;
-use overlock_core::stream::EXTRA;
 use overlock_core::{
     Commit, CommitId, Error, ErrorKind, Event, Package, Page, ReadRequest, Result, State, Stream,
     WriteMode, crash_point,
@@ -23,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::commit::{commit, commit_all};
+use crate::extra::extra_values;
 use crate::pipeline::{Modes, ReadMode, modes, project};
 use crate::read::{Arrival, QUEUED_PAGES, Task, read};
 use crate::run::{StreamContext, warning};
@@ -590,22 +586,3 @@ impl Session {
         result
     }
 }
-
-/// Values that the source's decoder put aside in `_extra`.
-fn extra_values(batch: &RecordBatch) -> u64 {
-    let Some(column) = batch.column_by_name(EXTRA) else {
-        return 0;
-    };
-    if column.data_type() != &DataType::Utf8 || column.null_count() == column.len() {
-        return 0;
-    }
-    let keys = |text: &str| {
-        // Only the keys are looked at; a text that is no object is one value.
-        type Keys<'a> = std::collections::HashMap<String, &'a serde_json::value::RawValue>;
-        serde_json::from_str::<Keys<'_>>(text).map_or(1, |keys| keys.len() as u64)
-    };
-    column.as_string::<i32>().iter().flatten().map(keys).sum()
-}
-
-/// Default of [`crate::Options::checkpoint_after`].
-pub(crate) const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);

@@ -158,14 +158,16 @@ async fn live(
         process: Arc::clone(process),
     };
     let pipeline = pipeline(world.kind);
-    tokio::select! {
+    let report = tokio::select! {
         biased;
         () = process.died() => {
             count(&seen.killed);
-            None
+            return None;
         }
-        report = run_on(&pipeline, parts, &options, &process.stop, Arc::new(shelves)) => Some(report),
-    }
+        report = run_on(&pipeline, parts, &options, &process.stop, Arc::new(shelves)) => report,
+    };
+    world.check_report(&report);
+    Some(report)
 }
 
 fn process(life: &Life) -> Arc<Process> {
@@ -177,7 +179,7 @@ async fn replay(kind: Kind, steps: &[Step], seen: &Arc<Seen>) {
     let machines = [Arc::<Machine>::default(), Arc::default()];
     for step in steps {
         match step {
-            Step::Grow(count, seed) => world.grow(*count, &Dice::new(*seed)),
+            Step::Grow(count, dice) => world.grow(*count, &Dice::new(*dice)),
             Step::Run(which, life) => {
                 live(
                     &world,
@@ -241,22 +243,9 @@ fn on_paused_time<F: Future>(work: F) -> F::Output {
         .block_on(work)
 }
 
-/// Panics of the scripted connector are wanted; only those of the tests should be heard.
-fn hush() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let loud = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload_as_str() != Some("the connector has a defect") {
-                loud(info);
-            }
-        }));
-    });
-}
-
 fn check(kind: Kind, cases: u32) {
     let seen = Arc::new(Seen::default());
-    hush();
+    super::hush();
     let config = ProptestConfig {
         cases,
         failure_persistence: None,

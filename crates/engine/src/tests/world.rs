@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::support::{key, schema};
 use crate::record::Record;
+use crate::run::Report;
 use crate::shelf::{Draft, Hold, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
 
@@ -49,14 +50,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Merge,
-        Self::AppendKeyed,
-        Self::AppendExact,
-        Self::ReplaceKeyed,
-        Self::ReplaceKeyless,
-    ];
-
     pub(crate) fn write_mode(self) -> WriteMode {
         match self {
             Self::Merge => WriteMode::Merge,
@@ -278,6 +271,28 @@ impl World {
         match self.kind.write_mode() {
             WriteMode::Append => log.clone(),
             WriteMode::Merge | WriteMode::Replace => newest(&log),
+        }
+    }
+
+    /// What a run says must be so.
+    pub(crate) fn check_report(&self, report: &Report) {
+        let chain = self.chain.lock().unwrap();
+        for summary in &report.streams {
+            if let Some(head) = summary.head {
+                assert!(
+                    chain.iter().any(|committed| committed.commit.id == head),
+                    "a head that never was"
+                );
+            }
+        }
+        let state = chain.last().and_then(|last| last.commit.state.as_ref());
+        if report.is_ok() && self.kind != Kind::ReplaceKeyless {
+            let until = usize::try_from(report.until.micros()).unwrap();
+            // An empty log needs no commit.
+            assert!(
+                state.map_or(0, position) >= until,
+                "it said that all is well, and it is not"
+            );
         }
     }
 
@@ -611,7 +626,7 @@ impl Shelves for MemoryShelf {
 }
 
 impl MemoryShelf {
-    fn package(&self, on_disk: &OnDisk) -> Package {
+    fn package(on_disk: &OnDisk) -> Package {
         Package {
             dir: "memory".into(),
             manifest: on_disk.manifest.clone(),
@@ -641,7 +656,7 @@ impl Shelf for MemoryShelf {
             {
                 let on_disk = packages.swap_remove(index);
                 next = Some(on_disk.manifest.id);
-                let package = self.package(&on_disk);
+                let package = Self::package(&on_disk);
                 let is_sealed = on_disk.manifest.sealed;
                 kept.push(on_disk);
                 if !is_sealed {
