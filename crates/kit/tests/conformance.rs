@@ -1,5 +1,10 @@
 //! The conformance suite against a small source that follows the rules, and against ones that break them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers outside of test functions fail the test as well"
+)]
+
 #[expect(dead_code, reason = "shared with the tests of the HTTP client")]
 #[path = "http/server.rs"]
 mod server;

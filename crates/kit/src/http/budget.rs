@@ -18,6 +18,8 @@ pub(super) struct Budget {
 
 /// Context pair of errors that say when to come again.
 pub(super) const RETRY_AFTER: &str = "retry_after_s";
+/// Context pair of errors that were tried again until nothing was left to try.
+pub(super) const ATTEMPTS: &str = "attempts";
 
 impl Budget {
     pub(super) fn calls(&self) -> u64 {

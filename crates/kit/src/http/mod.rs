@@ -11,6 +11,7 @@
 
 mod answer;
 mod api;
+mod attempt;
 mod auth;
 mod body;
 mod budget;

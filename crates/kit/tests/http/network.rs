@@ -299,6 +299,8 @@ async fn retries_of_broken_bodies_end_with_the_attempts() {
     assert!(world.http.retry(None, 6, broken()).await.is_err());
     let limit = overlock_core::Error::new(ErrorKind::Data, "accept").context("limit", "body");
     assert!(world.http.retry(None, 1, limit).await.is_err());
+    let used_up = broken().context("attempts", 6);
+    assert!(world.http.retry(None, 1, used_up).await.is_err());
     let refused = broken().with_kind(ErrorKind::Permission);
     assert!(world.http.retry(None, 1, refused).await.is_err());
 }
@@ -367,6 +369,18 @@ async fn a_streamed_gzip_body_arrives_as_it_was_meant() {
         .await
         .unwrap();
     assert!(body.collect().await.unwrap() == data);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_has_no_encoding() {
+    let server = Server::start(|_| {
+        let head = "HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n";
+        vec![Step::Send(head.as_bytes().to_vec())]
+    })
+    .await;
+    let world = simple(&server);
+    let response = world.http.send(Request::delete("/job")).await.unwrap();
+    assert_eq!((response.status, response.body.len()), (204, 0));
 }
 
 #[tokio::test]
