@@ -1,0 +1,93 @@
+//! `overlock sync SOURCE --stream S`: some streams of one source now.
+//!
+//! If exactly one pipeline file reads from the source, its name and its settings are used, so that both
+//! go on from the same state. Otherwise the source's name stands for the pipeline.
+
+use std::sync::Arc;
+
+use overlock_core::{Clock, StreamName, SystemClock};
+use overlock_engine::{Pipeline, StreamPlan};
+
+use crate::app::App;
+use crate::args::Sync;
+use crate::commands::run::{Job, report, stream_settings};
+use crate::config::files::{DefaultsTable, OnSchemaChange, PipelineFile, StreamTable};
+use crate::config::{PipelineSettings, Wanted};
+use crate::failure::{Failure, Outcome};
+
+/// Syncs the streams.
+pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
+    let project = app.project(Wanted::All)?;
+    let source = project.require_source(&arguments.source)?;
+    let mut reading = Vec::new();
+    for name in &project.pipelines {
+        let pipeline = project.pipeline(name)?;
+        if pipeline.source == source {
+            reading.push(pipeline);
+        }
+    }
+    let mut settings = match reading.len() {
+        1 => reading.remove(0),
+        _ => PipelineSettings {
+            name: source.clone(),
+            source: source.clone(),
+            destination: None,
+            schedule: None,
+            file: PipelineFile {
+                source: source.to_string(),
+                destination: None,
+                schedule: None,
+                defaults: DefaultsTable::default(),
+                on_schema_change: OnSchemaChange::default(),
+                allow_empty_replace: false,
+                streams: std::collections::BTreeMap::new(),
+            },
+        },
+    };
+    // A sync by hand is not the scheduled run: its time limit does not hold here.
+    settings.file.schedule = None;
+    match &arguments.to {
+        Some(to) => {
+            project.destination(Some(to))?;
+            settings.destination = Some(to.clone());
+        }
+        None if settings.destination.is_none() => {
+            let destinations = project.destinations();
+            if destinations.len() > 1 {
+                return Err(Failure::usage(
+                    "choose a destination: the project has several",
+                    format!("name one with --to: {}", destinations.join(", ")),
+                ));
+            }
+            settings.destination = destinations.first().map(|only| (*only).to_owned());
+        }
+        None => {}
+    }
+    let mut plan = Pipeline {
+        name: settings.name.clone(),
+        source,
+        streams: Vec::new(),
+        rest: None,
+    };
+    let file = &settings.file;
+    for name in &arguments.stream {
+        let table = file.streams.get(name).cloned().unwrap_or_else(StreamTable::default);
+        let name = StreamName::new(name)?;
+        if plan.streams.iter().all(|one| one.name != name) {
+            plan.streams.push(StreamPlan {
+                name,
+                settings: stream_settings(&table, &file.defaults, &arguments.how),
+            });
+        }
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let job = Job {
+        app,
+        project: &project,
+        how: &arguments.how,
+        clock,
+    };
+    let (ended, code) = job.run_all(&[(settings, plan)])?;
+    report(app, &ended, code, true);
+    Ok(code)
+}
