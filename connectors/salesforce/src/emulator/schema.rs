@@ -8,26 +8,30 @@ use super::model::{Computed, Field, FieldKind, Object};
 
 /// How an object is written down.
 #[derive(Debug, Clone, Copy)]
-pub struct Blueprint {
+pub(crate) struct Blueprint {
     /// API name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Key prefix; empty where ids are not its own.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// Fields in notation, without the common ones.
-    pub fields: &'static str,
+    pub(crate) fields: &'static str,
     /// Whether it has Id, and if so which common fields besides.
-    pub common: Common,
+    pub(crate) common: Common,
     /// `false` where the Bulk API refuses it.
-    pub bulk: bool,
+    pub(crate) bulk: bool,
     /// Whether `/updated` and `/deleted` answer.
-    pub replicateable: bool,
+    pub(crate) replicateable: bool,
     /// `associateEntityType` and `associateParentEntity`.
-    pub associate: Option<(&'static str, &'static str)>,
+    pub(crate) associate: Option<(&'static str, &'static str)>,
 }
 
 impl Blueprint {
     /// An ordinary object.
-    pub const fn ordinary(name: &'static str, prefix: &'static str, fields: &'static str) -> Self {
+    pub(crate) const fn ordinary(
+        name: &'static str,
+        prefix: &'static str,
+        fields: &'static str,
+    ) -> Self {
         Self {
             name,
             prefix,
@@ -42,7 +46,7 @@ impl Blueprint {
 
 /// Which of the common fields an object has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Common {
+pub(crate) enum Common {
     /// Id, IsDeleted, created, modified and SystemModstamp.
     Full,
     /// As `Full`, but nothing can be deleted.
@@ -54,7 +58,7 @@ pub enum Common {
 }
 
 /// Builds the object of a blueprint.
-pub fn build(blueprint: &Blueprint) -> Object {
+pub(crate) fn build(blueprint: &Blueprint) -> Object {
     let mut fields = Vec::new();
     if blueprint.common != Common::Nothing {
         push(&mut fields, blueprint.name, "Id id18 !");
@@ -100,7 +104,7 @@ pub fn build(blueprint: &Blueprint) -> Object {
 }
 
 /// Builds one field from notation such as `Amount cur18.2`; the slot is the next one of `object_fields`.
-pub fn field(object: &str, notation: &str, slot: usize) -> Field {
+pub(crate) fn field(object: &str, notation: &str, slot: usize) -> Field {
     let mut tokens = notation.split_whitespace();
     let name = tokens.next().unwrap_or_default();
     let kind_token = tokens.next().unwrap_or_default();
@@ -299,7 +303,7 @@ fn plural(label: &str) -> String {
 }
 
 /// Appends the checksum that makes an id of 15 characters one of 18.
-pub fn id18(id15: &str) -> String {
+pub(crate) fn id18(id15: &str) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
     let mut id = id15.to_owned();
     for group in id15.as_bytes().chunks(5) {
@@ -314,7 +318,7 @@ pub fn id18(id15: &str) -> String {
 }
 
 /// The id of the `serial`th record of an object with this key prefix.
-pub fn record_id(prefix: &str, serial: u64) -> String {
+pub(crate) fn record_id(prefix: &str, serial: u64) -> String {
     const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut digits = [b'0'; 8];
     let mut rest = serial;

@@ -552,7 +552,7 @@ impl World {
         Ok(ids.len())
     }
 
-    /// Adds a field, in the notation of [`schema::field`], such as `Region__c pk40`. Rows that are not
+    /// Adds a field, in the notation of the schema module, such as `Region__c pk40`. Rows that are not
     /// touched afterwards keep null.
     pub fn add_field(&mut self, object: &str, notation: &str, at: Timestamp) -> Result<()> {
         let table = self.table_mut(object)?;

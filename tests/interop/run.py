@@ -1,0 +1,212 @@
+"""Runs the field's own Salesforce clients, as published, against the emulator, and compares their rows.
+
+    python3 tests/interop/run.py                        everything
+    python3 tests/interop/run.py tap-rest simple        some checks
+    python3 tests/interop/run.py --overlock PATH        with `overlock sync` on the same data
+    python3 tests/interop/run.py --data DATA/SOURCE --base-url URL --login FILE
+                                                        against a sandbox and a sync that are there already
+
+Environments are made once under target/interop from the pinned requirements and kept. Everything listens
+on 127.0.0.1 and ends with this program. Exits with 1 if a check fails, and says which.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import sys
+import time
+
+from harness import ROOT, Failed, check, client_env, emulator, environment, run
+
+EMULATOR = "cargo run --quiet -p overlock-salesforce --features emulator --example emulator --"
+OBJECTS = [
+    "Account", "Campaign", "CampaignMember", "Contact", "Event", "Invoice__c", "Lead", "Opportunity",
+    "OpportunityContactRole", "OpportunityFieldHistory", "OpportunityHistory", "OpportunityLineItem",
+    "Pricebook2", "PricebookEntry", "Product2", "RecordType", "Task", "User",
+]
+START = "2015-01-01T00:00:00Z"
+
+
+class Run:
+    """One run: the emulator's address, the environments, the scratch folder, what was read so far."""
+
+    def __init__(self, arguments, where, scratch):
+        self.arguments = arguments
+        self.base_url = where["base_url"]
+        self.login = where["login"]
+        self.scratch = scratch
+        self.venvs = arguments.venvs
+        self.read = {}
+
+    def compare(self, *arguments):
+        python = environment(self.venvs, "verify")
+        said = run([python, pathlib.Path(__file__).with_name("compare.py"), *arguments])
+        print(f"  {said.strip().splitlines()[-1]}")
+
+
+def tap(run_, api):
+    """tap-salesforce: discover, select everything, sync."""
+    python = environment(run_.venvs, "tap")
+    folder = run_.scratch / f"tap-{api.lower()}"
+    folder.mkdir(parents=True)
+    config = folder / "config.json"
+    keys = ("refresh_token", "client_id", "client_secret")
+    settings = {key: run_.login[key] for key in keys}
+    settings |= {"start_date": START, "api_type": api, "select_fields_by_default": True}
+    # By default the client stops at a quarter of the day's calls; a test org has few.
+    settings["quota_percent_per_run"] = settings["quota_percent_total"] = 100
+    config.write_text(json.dumps(settings))
+    command = [python.with_name("tap-salesforce"), "-c", config]
+    env = client_env(run_.base_url)
+    catalog = json.loads(run([*command, "--discover"], env=env))
+    names = [stream["stream"] for stream in catalog["streams"]]
+    missing = set(OBJECTS) - set(names)
+    check(not missing, f"discover does not show {sorted(missing)}")
+    catalog["streams"] = [s for s in catalog["streams"] if s["stream"] in OBJECTS + nasty(names)]
+    for stream in catalog["streams"]:
+        select(stream)
+    properties, out = folder / "catalog.json", folder / "out.jsonl"
+    properties.write_text(json.dumps(catalog))
+    run([*command, "--properties", properties], env=env, stdout=out, timeout=600)
+    count = sum(line.startswith('{"type": "RECORD"') for line in out.open(encoding="utf-8"))
+    check(count > 0, "no record was read")
+    print(f"  discovered {len(names)} streams, read {len(catalog['streams'])}: {count} records")
+    run_.read[f"tap-{api.lower()}"] = out
+
+
+def nasty(names):
+    """Hostile objects, where the world has them. The tap cannot read columns of type anyType here."""
+    return [name for name in ("Burst__c", "Wide__c", "Empty__c") if name in names]
+
+
+def select(stream):
+    """Marks a stream and all its readable fields."""
+    for entry in stream["metadata"]:
+        if not entry["breadcrumb"]:
+            keys = entry["metadata"].get("valid-replication-keys") or []
+            entry["metadata"]["selected"] = True
+            key = next((key for key in ("SystemModstamp", "LastModifiedDate", "CreatedDate") if key in keys), None)
+            entry["metadata"]["replication-method"] = "INCREMENTAL" if key else "FULL_TABLE"
+            if key:
+                entry["metadata"]["replication-key"] = key
+        elif entry["metadata"].get("inclusion") == "available":
+            entry["metadata"]["selected"] = True
+
+
+def simple(run_):
+    """simple-salesforce: every login, describe, limits, REST with deleted rows, both bulk APIs."""
+    python = environment(run_.venvs, "simple")
+    folder = run_.scratch / "simple"
+    folder.mkdir(parents=True)
+    login, rows = folder / "login.json", folder / "rows.jsonl"
+    login.write_text(json.dumps(run_.login))
+    script = pathlib.Path(__file__).with_name("simple_client.py")
+    said = run([python, script, run_.base_url, login, rows, *OBJECTS], env=client_env(run_.base_url), timeout=600)
+    for line in said.strip().splitlines():
+        print(f"  {line}")
+    run_.read["simple"] = rows
+
+
+def agree(run_):
+    """The clients among each other: all read the same rows over four different APIs."""
+    check(len(run_.read) > 1, "fewer than two clients have read")
+    (first, rows), *others = run_.read.items()
+    for name, path in others:
+        print(f"  {name} against {first}:")
+        run_.compare(path, "--rows", rows)
+
+
+def overlock(run_):
+    """Overlock's committed rows against each client's."""
+    data = run_.arguments.data
+    if not data:
+        data = sync(run_)
+    for name, path in run_.read.items():
+        print(f"  overlock against {name}:")
+        run_.compare(path, "--data", data)
+
+
+def sync(run_):
+    """Runs the binary on the same emulator; returns the folder of committed tables."""
+    project = run_.scratch / "project"
+    project.mkdir()
+    key = project / "key.pem"
+    key.write_text(run_.login["private_key"])
+    (project / "overlock.toml").write_text(
+        f"""version = 1
+
+[source.sfdc]
+connector = "salesforce"
+login_url = "{run_.base_url}"
+start_date = "{START}"
+auth = {{ kind = "client_credentials", client_id = "{run_.login['client_id']}", client_secret = "env:SF_SECRET" }}
+
+[destination.lake]
+kind = "local"
+path = "data"
+"""
+    )
+    streams = [part for name in OBJECTS for part in ("--stream", name)]
+    run(
+        [run_.arguments.overlock, "sync", "sfdc", *streams],
+        env={"SF_SECRET": run_.login["client_secret"]},
+        cwd=project,
+        timeout=600,
+    )
+    return project / "data" / "sfdc"
+
+
+CHECKS = {
+    "tap-rest": lambda run_: tap(run_, "REST"),
+    "tap-bulk": lambda run_: tap(run_, "BULK"),
+    "simple": simple,
+    "agree": agree,
+    "overlock": overlock,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Real Salesforce clients against the emulator.")
+    parser.add_argument("checks", nargs="*", choices=[[], *CHECKS], default=[])
+    parser.add_argument("--venvs", type=pathlib.Path, default=ROOT / "target" / "interop")
+    parser.add_argument("--emulator", default=EMULATOR, help="command that starts the emulator")
+    parser.add_argument("--base-url", help="an emulator that runs already")
+    parser.add_argument("--login", type=pathlib.Path, help="its credentials as JSON")
+    parser.add_argument("--overlock", type=pathlib.Path, help="the binary to compare with")
+    parser.add_argument("--data", type=pathlib.Path, help="tables that overlock has committed")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--nasty", action="store_true", help="with the hostile objects")
+    arguments = parser.parse_args()
+    if arguments.overlock:
+        arguments.overlock = arguments.overlock.resolve()
+    with_overlock = arguments.overlock or arguments.data
+    chosen = arguments.checks or [name for name in CHECKS if name != "overlock" or with_overlock]
+    arguments.venvs.mkdir(parents=True, exist_ok=True)
+    scratch = arguments.venvs / "scratch" / str(int(time.time() * 1000))
+    scratch.mkdir(parents=True)
+
+    failed = []
+    with contextlib.ExitStack() as stack:
+        if arguments.base_url:
+            where = {"base_url": arguments.base_url, "login": json.loads(arguments.login.read_text())}
+        else:
+            command = [*arguments.emulator.split(), "--seed", arguments.seed]
+            command += ["--nasty"] if arguments.nasty else []
+            where = stack.enter_context(emulator(command))
+        run_ = Run(arguments, where, scratch)
+        for name in chosen:
+            started = time.monotonic()
+            print(f"{name}:", flush=True)
+            try:
+                CHECKS[name](run_)
+                print(f"  ok, {time.monotonic() - started:.1f} s", flush=True)
+            except Failed as error:
+                print(f"  FAILED: {error}", flush=True)
+                failed.append(name)
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} checks passed; rows are kept in {scratch}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
