@@ -52,7 +52,10 @@ pub(super) struct Builder {
     names: HashMap<String, usize>,
     deleted: Option<usize>,
     rows: usize,
+    /// About the bytes of the batch under construction.
     bytes: usize,
+    /// Bytes of a row besides its text.
+    row_bytes: usize,
     /// Of the batch under construction.
     pub(super) counts: Counts,
     /// Row and position of the values of a block that go to `_extra`.
@@ -62,7 +65,15 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn new(schema: SchemaRef, options: Options) -> Result<Self> {
-        let capacity = options.batch_rows.clamp(1, 1 << 16);
+        // A stream of two thousand columns has shorter batches.
+        let row_bytes = schema
+            .fields()
+            .iter()
+            .map(|field| Column::row_bytes(field))
+            .sum::<usize>();
+        let capacity = (options.batch_bytes / row_bytes.max(1))
+            .min(options.batch_rows)
+            .clamp(1, 1 << 16);
         let Some((last, fields)) = schema.fields().split_last() else {
             return Err(Error::bug("decode rows into a schema without columns"));
         };
@@ -97,6 +108,7 @@ impl Builder {
             deleted,
             rows: 0,
             bytes: 0,
+            row_bytes,
             counts: Counts::default(),
             misfits: Vec::new(),
             scratch: Vec::new(),
@@ -204,7 +216,7 @@ impl Builder {
         self.take_misfits(block, layout)?;
         self.rows += rows;
         self.counts.rows += rows as u64;
-        self.bytes += bytes;
+        self.bytes += bytes + rows * self.row_bytes;
         Ok(())
     }
 
@@ -310,7 +322,7 @@ impl Builder {
         }
         self.rows += 1;
         self.counts.rows += 1;
-        self.bytes += kept;
+        self.bytes += kept + self.row_bytes;
         Ok(())
     }
 

@@ -242,6 +242,16 @@ impl Column {
         })
     }
 
+    /// Bytes that a row takes whatever its value; text comes on top.
+    pub(super) fn row_bytes(field: &Field) -> usize {
+        match field.data_type() {
+            DataType::Boolean => 1,
+            DataType::Decimal128(..) => 16,
+            DataType::Int64 | DataType::Float64 | DataType::Timestamp(..) => 8,
+            _ => 4,
+        }
+    }
+
     pub(super) fn push_nulls(&mut self, count: usize) {
         match self {
             Self::Boolean(values, nulls) => {

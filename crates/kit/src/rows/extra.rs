@@ -1,7 +1,5 @@
 //! The column `_extra`: per row a JSON object with what has no place in a typed column, or null.
 
-use std::fmt::Write as _;
-
 use arrow::array::ArrayRef;
 use overlock_core::{Error, ErrorKind, Result};
 use sha2::{Digest as _, Sha256};
@@ -31,8 +29,7 @@ impl Digest {
             self.bytes
         );
         for byte in self.sha256 {
-            // Writing into a string cannot fail.
-            let _: std::fmt::Result = write!(text, "{byte:02x}");
+            text.extend([byte >> 4, byte & 15].map(hex_digit));
         }
         text.push_str("\"}");
         out.extend_from_slice(text.as_bytes());
@@ -156,6 +153,10 @@ impl Extra {
     pub(super) fn finish(&mut self) -> Result<ArrayRef> {
         Ok(self.column.finish()?.0)
     }
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0')
 }
 
 fn oversize(name: &str, bytes: u64, options: &Options) -> Error {

@@ -67,10 +67,10 @@ pub fn json_rows(page: &[u8]) {
         return;
     };
     let mut batches = Vec::new();
-    let decoded = decoder.page(page, &mut batches);
+    let ours = decoder.page(page, &mut batches);
     let theirs: Result<Vec<serde_json::Map<String, serde_json::Value>>, _> =
         serde_json::from_slice(page);
-    match (decoded, theirs) {
+    match (ours, theirs) {
         (Ok(counts), Ok(theirs)) => {
             assert!(rows(&batches) == counts.rows);
             assert!(counts.rows == theirs.len() as u64);

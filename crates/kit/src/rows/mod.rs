@@ -41,7 +41,7 @@ pub use self::time::{date, timestamp};
 pub struct Options {
     /// Rows of a full batch.
     pub batch_rows: usize,
-    /// A batch is also closed once it holds about this many bytes.
+    /// A batch is also closed once it holds about this many bytes; some of them are in memory at a time.
     pub batch_bytes: usize,
     /// Longest value that is kept; see [`Oversize`] for longer ones.
     pub max_value_bytes: usize,
@@ -69,7 +69,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             batch_rows: 8192,
-            batch_bytes: 32 << 20,
+            batch_bytes: 8 << 20,
             max_value_bytes: 16 << 20,
             max_row_bytes: 64 << 20,
             max_header_bytes: 1 << 20,

@@ -25,13 +25,17 @@ struct Literal {
     exponent: i64,
 }
 
+/// Splits the sign off; says whether it is a minus.
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text.split_first() {
+        Some((sign @ (b'-' | b'+'), rest)) => (*sign == b'-', rest),
+        _ => (false, text),
+    }
+}
+
 /// Reads a literal of up to 38 significant digits; `None` if it is not a number or longer.
 fn literal(text: &[u8]) -> Option<Literal> {
-    let (negative, mut rest) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
+    let (negative, mut rest) = sign(text);
     let mut digits = 0_u128;
     let mut count = 0_u32;
     // Zeros are held back: they count only if another digit follows.
@@ -80,11 +84,7 @@ fn literal(text: &[u8]) -> Option<Literal> {
 
 /// Reads the number behind `e`; absurd ones are cut to a value that fits nowhere.
 fn power(text: &[u8]) -> Option<i64> {
-    let (negative, digits) = match text {
-        [b'-', rest @ ..] => (true, rest),
-        [b'+', rest @ ..] => (false, rest),
-        rest => (false, rest),
-    };
+    let (negative, digits) = sign(text);
     if digits.is_empty() {
         return None;
     }

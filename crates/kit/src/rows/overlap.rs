@@ -191,11 +191,10 @@ mod tests {
     }
 
     fn page(rows: usize) -> String {
-        let mut text = "\"Id\",\"N\"\n".to_owned();
-        for row in 0..rows {
-            text.push_str(&format!("\"id {row} \"\"q\"\"\nx\",\"{row}\"\n"));
-        }
-        text
+        let records = (0..rows).map(|row| format!("\"id {row} \"\"q\"\"\nx\",\"{row}\"\n"));
+        std::iter::once("\"Id\",\"N\"\n".to_owned())
+            .chain(records)
+            .collect()
     }
 
     fn decoder() -> CsvDecoder {

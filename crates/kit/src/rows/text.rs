@@ -58,14 +58,11 @@ pub(super) fn unescape(inner: &[u8], out: &mut Vec<u8>) -> bool {
         let length = match escape.get(1) {
             Some(b'u') => {
                 let (character, length) = code_point(escape);
-                match character {
-                    Some(character) => {
-                        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    }
-                    None => {
-                        out.extend_from_slice(REPLACEMENT);
-                        lossy = true;
-                    }
+                if let Some(character) = character {
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                } else {
+                    out.extend_from_slice(REPLACEMENT);
+                    lossy = true;
                 }
                 length
             }
@@ -248,23 +245,18 @@ fn repair_surrogates(inner: &[u8], out: &mut Vec<u8>) -> bool {
     while let Some(at) = memchr::memchr(b'\\', rest) {
         let (plain, escape) = rest.split_at(at);
         out.extend_from_slice(plain);
-        let length = match (escape.get(1), escape.get(2..).and_then(hex4)) {
-            (Some(b'u'), Some(_)) => {
-                let (character, length) = code_point(escape);
-                if character.is_none() {
-                    out.extend_from_slice(REPLACEMENT_ESCAPE);
-                    lossy = true;
-                } else {
-                    out.extend_from_slice(escape.get(..length).unwrap_or_default());
-                }
-                length
-            }
-            _ => {
-                let length = escape.len().min(2);
-                out.extend_from_slice(escape.get(..length).unwrap_or_default());
-                length
-            }
+        let is_code = escape.get(1) == Some(&b'u') && escape.get(2..).and_then(hex4).is_some();
+        let (character, length) = if is_code {
+            code_point(escape)
+        } else {
+            (Some('\\'), escape.len().min(2))
         };
+        if character.is_some() {
+            out.extend_from_slice(escape.get(..length).unwrap_or_default());
+        } else {
+            out.extend_from_slice(REPLACEMENT_ESCAPE);
+            lossy = true;
+        }
         rest = escape.get(length..).unwrap_or_default();
     }
     out.extend_from_slice(rest);

@@ -331,7 +331,7 @@ fn nesting_size_and_number_of_keys_cost_no_stack_and_no_row() {
         assert_eq!(serde_json::from_str::<String>(kept).unwrap(), deep);
     }
     assert_eq!(table.counts.deep_values, 4);
-    let elements = format!("[{}0]", "0,".repeat(8_000_000));
+    let elements = format!("[{}0]", "0,".repeat(1_000_000));
     let table = one_json("json", &elements);
     assert_eq!(table.counts.oversize_values, 0);
     assert_eq!(table.text("json", 0).len(), elements.len());
@@ -339,12 +339,10 @@ fn nesting_size_and_number_of_keys_cost_no_stack_and_no_row() {
     assert_eq!(one_json("json", &elements).counts.oversize_values, 1);
     let keys: Vec<_> = (0..1_000_000).map(|at| format!("\"{at}\":0")).collect();
     let object = format!("{{{}}}", keys.join(","));
-    let table = one_json("json", &object);
-    assert_eq!(table.text("json", 0).len(), object.len());
     // As keys of the record itself.
     let table = decode_json(format!("[{object},{{\"int\":1}}]"), options()).unwrap();
     assert_eq!(table.counts.extra_values, 1_000_000);
-    assert_eq!(table.extra(0).len(), 1_000_000);
+    assert_eq!(table.text(EXTRA, 0).len(), object.len());
     assert_eq!(*table.cell("int", 1), Cell::Int(1));
 }
 

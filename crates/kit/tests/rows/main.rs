@@ -1,6 +1,11 @@
 //! Rows to Arrow from outside: hostile input, round trips with random chunks, corpora of the fuzz targets.
 
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "small inputs, written the plain way"
+)]
 
 mod corpus;
 mod csv;
