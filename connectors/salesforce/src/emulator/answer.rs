@@ -176,9 +176,8 @@ mod tests {
             refusal.array(),
             r#"[{"message":"a \"b\" <c>","errorCode":"X"}]"#
         );
-        let body = |response: Response| {
-            String::from_utf8(response.body.into_bytes().to_vec()).unwrap()
-        };
+        let body =
+            |response: Response| String::from_utf8(response.body.into_bytes().to_vec()).unwrap();
         assert_eq!(
             body(refusal.clone().into_oauth()),
             r#"{"error":"X","error_description":"a \"b\" <c>"}"#

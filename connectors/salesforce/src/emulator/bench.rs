@@ -13,8 +13,8 @@ use bytes::Bytes;
 use overlock_core::Timestamp;
 use overlock_sandbox::Body;
 
-use super::evaluate::{Column, Plan, holds};
 use super::evaluate::Filter;
+use super::evaluate::{Column, Plan, holds};
 use super::model::{Object, Row, Value, Version};
 use super::render::CsvStyle;
 use super::schema::{self, Blueprint};
@@ -80,7 +80,11 @@ impl Bench {
             .template
             .iter()
             .zip(0..)
-            .filter(|(row, _)| plan.filter.as_ref().is_none_or(|filter| passes(row, filter)))
+            .filter(|(row, _)| {
+                plan.filter
+                    .as_ref()
+                    .is_none_or(|filter| passes(row, filter))
+            })
             .map(|(_, index)| index)
             .collect();
         let columns: Vec<Column> = plan.columns.clone();
@@ -207,13 +211,16 @@ impl Selection {
         let mut text = String::new();
         let mut starts = vec![0];
         for index in &self.passing {
-            let row = usize::try_from(*index).ok().and_then(|index| self.template.get(index));
+            let row = usize::try_from(*index)
+                .ok()
+                .and_then(|index| self.template.get(index));
             if let Some(row) = row {
                 style.plain_row(&mut text, &self.columns, row);
             }
             starts.push(text.len());
         }
-        let first_is_id = matches!(self.columns.first(), Some(Column::Own(field)) if field.name == "Id");
+        let first_is_id =
+            matches!(self.columns.first(), Some(Column::Own(field)) if field.name == "Id");
         let made = Arc::new(Lines {
             text: text.into(),
             starts,
@@ -286,7 +293,10 @@ impl Selection {
         let mut last = first;
         while last < self.passing.len()
             && last - first < most
-            && lines.starts.get(last).is_some_and(|at| at - start < BLOCK_BYTES)
+            && lines
+                .starts
+                .get(last)
+                .is_some_and(|at| at - start < BLOCK_BYTES)
         {
             last += 1;
         }
@@ -295,7 +305,11 @@ impl Selection {
         if let Some(id_at) = lines.id_at {
             let base = serial - self.passing.get(first).map_or(0, |index| u64::from(*index));
             for within in first..last {
-                serial = base + self.passing.get(within).map_or(0, |index| u64::from(*index));
+                serial = base
+                    + self
+                        .passing
+                        .get(within)
+                        .map_or(0, |index| u64::from(*index));
                 let at = lines.starts.get(within).map_or(0, |line| line - start) + id_at;
                 if let Some(id) = block.get_mut(at..at + 18) {
                     write_id(id, serial + 1);
@@ -359,7 +373,7 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
         "juniper", "kelvin", "lumen", "meridian", "nimbus", "onyx", "prairie",
     ];
     let mut mixed = row.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^= name.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte));
+    mixed ^= name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed ^= mixed >> 32;
     let word = |shift: u64| {
@@ -382,17 +396,17 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
             Value::text(schema::record_id("005", mixed % 40 + 1))
         }
         "Account__c" => Value::text(schema::record_id("001", mixed % 5_000 + 1)),
-        "Name" => Value::text(format!("{} {} {row}", word(8), word(16))),
-        "AccountNumber__c" => Value::text(format!("{:010}", mixed % 10_000_000_000)),
+        "Name" => Value::text(format!("{} {row}", word(8))),
+        "AccountNumber__c" => Value::text(format!("{:08}", mixed % 100_000_000)),
         "Status__c" => pick(&["New", "Working", "Qualified", "Closed"]),
         "Stage__c" => pick(&["Prospecting", "Proposal", "Negotiation", "Closed Won"]),
         "Region__c" => pick(&["EMEA", "APAC", "AMER", "LATAM"]),
         "Source__c" => pick(&["Web", "Partner", "Phone Inquiry", "Other"]),
-        "Email__c" => Value::text(format!("{}.{}@{}.example", word(4), word(12), word(20))),
-        "Phone__c" => Value::text(format!("+1 555 {:07}", mixed % 10_000_000)),
+        "Email__c" => Value::text(format!("{}@{}.example", word(4), word(20))),
+        "Phone__c" => Value::text(format!("555 {:07}", mixed % 10_000_000)),
         "Website__c" if mixed % 3 == 0 => Value::Null,
-        "Website__c" => Value::text(format!("https://www.{}.example/{}", word(8), word(24))),
-        "Street__c" => Value::text(format!("{} {} Road", mixed % 900 + 1, word(8))),
+        "Website__c" => Value::text(format!("https://www.{}.example", word(8))),
+        "Street__c" => Value::text(format!("{} {}", mixed % 900 + 1, word(8))),
         "City__c" => pick(&["Springfield", "Riverton", "Lakewood", "Fairview"]),
         "State__c" => pick(&["CA", "TX", "NY", "WA"]),
         "PostalCode__c" => Value::text(format!("{:05}", mixed % 100_000)),
@@ -412,10 +426,10 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
         "LastCall__c" => Value::DateTime(stamp.plus(Duration::from_secs(mixed % 86_400))),
         "NextStep__c" if mixed % 2 == 0 => Value::Null,
         "NextStep__c" => Value::text(format!("Call \"{}\" about {}", word(8), word(16))),
-        "Tags__c" => Value::text(format!("{};{}", word(8), word(16))),
+        "Tags__c" => Value::text(word(16)),
         "Code__c" => Value::text(format!("{:04X}", mixed % 65_536)),
         "Description__c" if mixed % 5 == 0 => Value::Null,
-        "Description__c" => Value::text(format!("{}, {}\n{}", word(4), word(12), word(28))),
+        "Description__c" => Value::text(format!("{},\n{}", word(4), word(28))),
         _ => Value::Null,
     }
 }
@@ -448,7 +462,10 @@ mod tests {
         for serial in [1, 61, 62, 99_999, 1_234_567_890] {
             let mut id = schema::record_id(PREFIX, 7).into_bytes();
             write_id(&mut id, serial);
-            assert_eq!(String::from_utf8(id).unwrap(), schema::record_id(PREFIX, serial));
+            assert_eq!(
+                String::from_utf8(id).unwrap(),
+                schema::record_id(PREFIX, serial)
+            );
         }
     }
 
@@ -466,11 +483,17 @@ mod tests {
             1,
             Timestamp::parse("2026-03-01T00:00:00Z").unwrap(),
         ));
-        let names: Vec<&str> = bench.object().fields.iter().map(|field| field.name.as_str()).collect();
+        let names: Vec<&str> = bench
+            .object()
+            .fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .collect();
         let text = format!("SELECT {} FROM Bench__c", names.join(","));
         let query = crate::emulator::soql::parse(&text).unwrap();
         let now = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
-        crate::emulator::evaluate::bind_to(&text, &query, &world, bench.object().clone(), now).unwrap()
+        crate::emulator::evaluate::bind_to(&text, &query, &world, bench.object().clone(), now)
+            .unwrap()
     }
 
     #[test]

@@ -143,13 +143,21 @@ fn create(call: &mut Call<'_>, ask: &Ask) -> Answer {
         }
     };
     let object = call.object_at(&create.object, call.now).ok_or_else(|| {
-        Refusal::new(400, "InvalidJob", format!("InvalidEntity : Unable to find object: {}", create.object))
+        Refusal::new(
+            400,
+            "InvalidJob",
+            format!("InvalidEntity : Unable to find object: {}", create.object),
+        )
     })?;
     let behaviour = &call.state.behaviour;
     let refused = behaviour.bulk_refused.iter();
     let mut refused = refused.map(|name| name.eq_ignore_ascii_case(&object.name));
     if behaviour.bulk_disabled {
-        return Err(Refusal::new(400, "FeatureNotEnabled", "Async API not enabled"));
+        return Err(Refusal::new(
+            400,
+            "FeatureNotEnabled",
+            "Async API not enabled",
+        ));
     }
     if !object.bulk || refused.any(|refused| refused) {
         return Err(Refusal::new(
@@ -162,7 +170,11 @@ fn create(call: &mut Call<'_>, ask: &Ask) -> Answer {
         None | Some("CSV" | "XML") => false,
         Some("JSON") => true,
         Some(other) => {
-            return Err(Refusal::new(400, "InvalidJob", format!("Unsupported content type: {other}")));
+            return Err(Refusal::new(
+                400,
+                "InvalidJob",
+                format!("Unsupported content type: {other}"),
+            ));
         }
     };
     let chunking = ask.header("sforce-enable-pkchunking");
@@ -199,7 +211,11 @@ fn change(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
     } else if text.contains("Aborted") {
         job.state = "Aborted";
     } else {
-        return Err(Refusal::new(400, "InvalidJobState", "Unknown state for a job"));
+        return Err(Refusal::new(
+            400,
+            "InvalidJobState",
+            "Unknown state for a job",
+        ));
     }
     let json = text.trim_start().starts_with('{');
     Ok(job_answer(200, job, json))
@@ -237,23 +253,43 @@ fn in_language(status: u16, text: String, json: bool) -> Response {
 }
 
 fn job_answer(status: u16, job: &Job, json: bool) -> Response {
-    let done = job.batches.iter().filter(|batch| batch.fixed.is_none()).count();
+    let done = job
+        .batches
+        .iter()
+        .filter(|batch| batch.fixed.is_none())
+        .count();
     let rows: usize = job.batches.iter().map(|batch| batch.rows.len()).sum();
     let text = |value: &str| value.to_owned();
     let pairs = [
         ("id", text(&job.id), false),
-        ("operation", text(if job.all { "queryAll" } else { "query" }), false),
+        (
+            "operation",
+            text(if job.all { "queryAll" } else { "query" }),
+            false,
+        ),
         ("object", text(&job.object), false),
         ("createdById", user_id(), false),
         ("createdDate", bulk_instant(job.created), false),
         ("systemModstamp", bulk_instant(job.created), false),
         ("state", text(job.state), false),
         ("concurrencyMode", text("Parallel"), false),
-        ("contentType", text(if job.json { "JSON" } else { "CSV" }), false),
+        (
+            "contentType",
+            text(if job.json { "JSON" } else { "CSV" }),
+            false,
+        ),
         ("numberBatchesQueued", text("0"), true),
         ("numberBatchesInProgress", text("0"), true),
         ("numberBatchesCompleted", done.to_string(), true),
-        ("numberBatchesFailed", (job.batches.iter().filter(|batch| batch.fixed == Some("Failed")).count()).to_string(), true),
+        (
+            "numberBatchesFailed",
+            (job.batches
+                .iter()
+                .filter(|batch| batch.fixed == Some("Failed"))
+                .count())
+            .to_string(),
+            true,
+        ),
         ("numberBatchesTotal", job.batches.len().to_string(), true),
         ("numberRecordsProcessed", rows.to_string(), true),
         ("numberRetries", text("0"), true),
@@ -275,7 +311,11 @@ fn add_batch(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
     let (all, chunk_rows, json) = (job.all, job.chunk_rows, job.json);
     let used = call.state.quota.batches.sum(call.now);
     if used >= 15_000 {
-        return Err(Refusal::new(400, "ExceededQuota", "ApiBatchItems Limit exceeded."));
+        return Err(Refusal::new(
+            400,
+            "ExceededQuota",
+            "ApiBatchItems Limit exceeded.",
+        ));
     }
     let checked = bulk2::check(call, &query);
     let mut batches = Vec::new();
@@ -298,7 +338,9 @@ fn add_batch(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             let rows = match call.bench_of(&plan.object.name) {
                 Some(bench) => {
                     let selection = bench.select(&plan);
-                    (0..selection.count()).filter_map(|at| selection.row(at)).collect()
+                    (0..selection.count())
+                        .filter_map(|at| selection.row(at))
+                        .collect()
                 }
                 None => {
                     let rows = call.state.world.rows_at(&plan.object.name, call.now);
@@ -328,7 +370,9 @@ fn add_batch(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
         }
     }
     call.state.quota.batches.add(call.now, batches.len() as u64);
-    let shown = batches.first().map(|batch| batch_text(batch, id, "Queued", json, "batchInfo"));
+    let shown = batches
+        .first()
+        .map(|batch| batch_text(batch, id, "Queued", json, "batchInfo"));
     find(call, id)?.batches.extend(batches);
     Ok(in_language(201, shown.unwrap_or_default(), json))
 }
@@ -356,7 +400,11 @@ impl Batch {
 }
 
 fn batch_text(batch: &Batch, job: &str, state: &str, json: bool, element: &str) -> String {
-    let rows = if state == "Completed" { batch.rows.len() } else { 0 };
+    let rows = if state == "Completed" {
+        batch.rows.len()
+    } else {
+        0
+    };
     let mut pairs = vec![
         ("id", batch.id.clone(), false),
         ("jobId", job.to_owned(), false),
@@ -387,7 +435,11 @@ fn batches(call: &mut Call<'_>, id: &str) -> Answer {
         .map(|batch| {
             batch.polls += 1;
             let text = batch_text(batch, id, batch.state(job_polls), json, "");
-            if json { text } else { format!("<batchInfo>{text}</batchInfo>") }
+            if json {
+                text
+            } else {
+                format!("<batchInfo>{text}</batchInfo>")
+            }
         })
         .collect();
     let text = if json {
@@ -405,7 +457,13 @@ fn find_batch<'a>(job: &'a mut Job, batch: &str) -> Answer<&'a mut Batch> {
     job.batches
         .iter_mut()
         .find(|known| known.id == batch)
-        .ok_or_else(|| Refusal::new(400, "InvalidBatch", format!("Unable to find batch: {batch}")))
+        .ok_or_else(|| {
+            Refusal::new(
+                400,
+                "InvalidBatch",
+                format!("Unable to find batch: {batch}"),
+            )
+        })
 }
 
 fn batch_info(call: &mut Call<'_>, id: &str, batch: &str) -> Answer {
@@ -441,12 +499,17 @@ fn result_list(call: &mut Call<'_>, id: &str, batch: &str) -> Answer {
     let job = find(call, id)?;
     let json = job.json;
     let batch = completed(job, batch, job_polls)?;
-    let ids: Vec<String> = (0..parts(batch)).map(|part| result_id(batch, part)).collect();
+    let ids: Vec<String> = (0..parts(batch))
+        .map(|part| result_id(batch, part))
+        .collect();
     let text = if json {
         let ids: Vec<String> = ids.iter().map(|id| quote(id)).collect();
         format!("[{}]", ids.join(","))
     } else {
-        let ids: String = ids.iter().map(|id| format!("<result>{id}</result>")).collect();
+        let ids: String = ids
+            .iter()
+            .map(|id| format!("<result>{id}</result>"))
+            .collect();
         format!("<result-list xmlns=\"{ASYNC_NAMESPACE}\">{ids}</result-list>")
     };
     Ok(in_language(200, text, json))
@@ -461,7 +524,13 @@ fn result_data(call: &mut Call<'_>, ask: &Ask, id: &str, batch: &str, result: &s
     let batch = completed(job, batch, job_polls)?;
     let part = (0..parts(batch))
         .find(|part| result_id(batch, *part) == result)
-        .ok_or_else(|| Refusal::new(400, "InvalidBatch", format!("Unable to find result: {result}")))?;
+        .ok_or_else(|| {
+            Refusal::new(
+                400,
+                "InvalidBatch",
+                format!("Unable to find result: {result}"),
+            )
+        })?;
     let (rows, plan) = (batch.rows.clone(), batch.plan.clone());
     let Some(plan) = plan else {
         return Err(Refusal::new(400, "InvalidBatch", "Batch has no results"));

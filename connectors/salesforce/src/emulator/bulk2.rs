@@ -134,12 +134,10 @@ pub(super) fn answer(call: &mut Call<'_>, ask: &Ask, path: &[&str]) -> Answer {
     match (ask.method.as_str(), path) {
         ("POST", []) => create(call, ask),
         ("GET", []) => list(call, ask),
-        ("GET", [id]) => {
-            with_job(call, ask, id, |job, _| {
-                job.polls += 1;
-                Ok(Response::json(200, job.render(true)))
-            })
-        }
+        ("GET", [id]) => with_job(call, ask, id, |job, _| {
+            job.polls += 1;
+            Ok(Response::json(200, job.render(true)))
+        }),
         ("PATCH", [id]) => abort(call, ask, id),
         ("DELETE", [id]) => delete(call, ask, id),
         ("GET", [id, "results"]) => results(call, ask, id),
@@ -162,16 +160,20 @@ struct Create {
 }
 
 fn create(call: &mut Call<'_>, ask: &Ask) -> Answer {
-    let create: Create = ask.json().map_err(|refusal| {
-        Refusal::new(400, "INVALIDJOB", refusal.message)
-    })?;
+    let create: Create = ask
+        .json()
+        .map_err(|refusal| Refusal::new(400, "INVALIDJOB", refusal.message))?;
     let bad = |message: &str| Refusal::new(400, "INVALIDJOB", message);
     let all = match create.operation.as_str() {
         "query" => false,
         "queryAll" => true,
         _ => return Err(bad("InvalidJob : Unsupported operation for a query job")),
     };
-    if create.content_type.as_deref().is_some_and(|kind| kind != "CSV") {
+    if create
+        .content_type
+        .as_deref()
+        .is_some_and(|kind| kind != "CSV")
+    {
         return Err(bad("InvalidJob : Only CSV is supported as content type"));
     }
     let wanted = create.column_delimiter.as_deref().unwrap_or("COMMA");
@@ -198,12 +200,19 @@ fn create(call: &mut Call<'_>, ask: &Ask) -> Answer {
         return Err(Refusal::new(
             400,
             "LIMIT_EXCEEDED",
-            format!("Max bulk v2 query result size stored ({}) kb per 24 hrs has been exceeded", most / 1_000),
+            format!(
+                "Max bulk v2 query result size stored ({}) kb per 24 hrs has been exceeded",
+                most / 1_000
+            ),
         ));
     }
     call.state.quota.bulk_jobs.add(call.now, 1);
     let id = call.state.new_id("750");
-    let fate = fate(&mut call.state.jobs, &call.state.behaviour, &plan.object.name);
+    let fate = fate(
+        &mut call.state.jobs,
+        &call.state.behaviour,
+        &plan.object.name,
+    );
     let job = Job {
         id: id.clone(),
         all,
@@ -336,7 +345,10 @@ fn with_job<T>(
         return Err(Refusal::new(
             409,
             "CONFLICT",
-            format!("The job was created with API version {}: use the same version", job.version),
+            format!(
+                "The job was created with API version {}: use the same version",
+                job.version
+            ),
         ));
     }
     job.advance(&state.world, bench, &state.behaviour, now);
@@ -363,7 +375,11 @@ impl Job {
         let waiting = waited < latency || self.polls < behaviour.job_polls;
         if waiting || self.fate == Some(Outcome::Never) {
             let queued = waited < latency / 4 && self.polls == 0;
-            self.state = if queued { State::Queued } else { State::Running };
+            self.state = if queued {
+                State::Queued
+            } else {
+                State::Running
+            };
             return;
         }
         self.changed = now;
@@ -400,13 +416,21 @@ impl Job {
             Some(bench) => Rows::Bench(bench.select(&self.plan)),
             None => Rows::World(Arc::new(self.collect(world, behaviour, now))),
         };
-        if behaviour.timeout_rows.is_some_and(|most| rows.count() > most) {
+        if behaviour
+            .timeout_rows
+            .is_some_and(|most| rows.count() > most)
+        {
             return Err(timeout());
         }
         Ok(rows)
     }
 
-    fn collect(&self, world: &World, behaviour: &Behaviour, now: Timestamp) -> Vec<(Row, Timestamp)> {
+    fn collect(
+        &self,
+        world: &World,
+        behaviour: &Behaviour,
+        now: Timestamp,
+    ) -> Vec<(Row, Timestamp)> {
         let name = &self.plan.object.name;
         let rows_at = |at: Timestamp| {
             let reader = Reader { world, at };
@@ -439,9 +463,14 @@ impl Job {
             let lower = chunk.checked_sub(1).and_then(|before| borders.get(before));
             let upper = borders.get(chunk);
             let within = |row: &Row| {
-                lower.is_none_or(|lower| row.id >= *lower) && upper.is_none_or(|upper| row.id < *upper)
+                lower.is_none_or(|lower| row.id >= *lower)
+                    && upper.is_none_or(|upper| row.id < *upper)
             };
-            let rows = if at == now { at_end.clone() } else { rows_at(at) };
+            let rows = if at == now {
+                at_end.clone()
+            } else {
+                rows_at(at)
+            };
             collected.extend(rows.into_iter().filter(within).map(|row| (row, at)));
         }
         collected
@@ -513,7 +542,9 @@ impl Job {
 
     fn row_bytes(&self, world: &World, rows: &[(Row, Timestamp)], position: u64) -> u64 {
         let mut line = String::new();
-        let row = usize::try_from(position).ok().and_then(|position| rows.get(position));
+        let row = usize::try_from(position)
+            .ok()
+            .and_then(|position| rows.get(position));
         if let Some((row, at)) = row {
             let reader = Reader { world, at: *at };
             self.style.row(&mut line, reader, &self.plan.columns, row);
@@ -526,7 +557,10 @@ impl Job {
         if self.major <= NUMERIC_LOCATORS_UNTIL && end.is_none() {
             return from.to_string();
         }
-        let mut text = format!("{from}:{}", end.map_or(String::new(), |end| end.to_string()));
+        let mut text = format!(
+            "{from}:{}",
+            end.map_or(String::new(), |end| end.to_string())
+        );
         let check = Sha256::digest(format!("{}/{text}", self.id));
         for byte in check.iter().take(3) {
             text.push_str(&format!("{byte:02x}"));
@@ -577,11 +611,22 @@ impl Job {
 fn results(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
     let max_records = match ask.parameter("maxRecords") {
         None => None,
-        Some(text) => Some(text.parse::<u64>().ok().filter(|most| *most > 0).ok_or_else(|| {
-            Refusal::new(400, "API_ERROR", format!("Illegal value for maxRecords: {text}"))
-        })?),
+        Some(text) => Some(
+            text.parse::<u64>()
+                .ok()
+                .filter(|most| *most > 0)
+                .ok_or_else(|| {
+                    Refusal::new(
+                        400,
+                        "API_ERROR",
+                        format!("Illegal value for maxRecords: {text}"),
+                    )
+                })?,
+        ),
     };
-    let locator = ask.parameter("locator").filter(|locator| !locator.is_empty());
+    let locator = ask
+        .parameter("locator")
+        .filter(|locator| !locator.is_empty());
     let behaviour = call.state.behaviour.clone();
     let page = with_job(call, ask, id, |job, world| {
         if let Some(not_ready) = not_ready(job, &behaviour) {
@@ -600,7 +645,11 @@ fn results(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
                 .position(locator)
                 .filter(|(from, _)| *from <= count)
                 .ok_or_else(|| {
-                    Refusal::new(400, "INVALID_QUERY_LOCATOR", format!("Invalid locator: {locator}"))
+                    Refusal::new(
+                        400,
+                        "INVALID_QUERY_LOCATOR",
+                        format!("Invalid locator: {locator}"),
+                    )
                 })?,
         };
         let end = match (max_records, fixed_end) {
@@ -608,7 +657,11 @@ fn results(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             (Some(most), _) => bounded_end(job, world, &behaviour, from, most),
             (None, None) => {
                 let borders = job.borders(world, &behaviour);
-                borders.iter().copied().find(|border| *border > from).unwrap_or(count)
+                borders
+                    .iter()
+                    .copied()
+                    .find(|border| *border > from)
+                    .unwrap_or(count)
             }
         }
         .min(count);
@@ -669,7 +722,11 @@ fn not_ready(job: &Job, behaviour: &Behaviour) -> Option<Answer> {
         State::Queued | State::Running => Some(if behaviour.not_ready_status == 204 {
             Ok(empty(204))
         } else {
-            let state = if job.state == State::Queued { "UPLOAD_COMPLETE" } else { "IN_PROGRESS" };
+            let state = if job.state == State::Queued {
+                "UPLOAD_COMPLETE"
+            } else {
+                "IN_PROGRESS"
+            };
             Err(Refusal::new(
                 412,
                 "JOB_NOT_COMPLETE",
@@ -692,7 +749,9 @@ fn result_pages(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
         return Err(Refusal::not_found());
     }
     let behaviour = call.state.behaviour.clone();
-    let locator = ask.parameter("locator").filter(|locator| !locator.is_empty());
+    let locator = ask
+        .parameter("locator")
+        .filter(|locator| !locator.is_empty());
     let base = format!("/services/data/{}/jobs/query/{id}", ask.version_segment());
     with_job(call, ask, id, |job, world| {
         if let Some(not_ready) = not_ready(job, &behaviour) {
@@ -704,7 +763,11 @@ fn result_pages(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             Some(locator) => {
                 job.position(locator)
                     .ok_or_else(|| {
-                        Refusal::new(400, "INVALID_QUERY_LOCATOR", format!("Invalid locator: {locator}"))
+                        Refusal::new(
+                            400,
+                            "INVALID_QUERY_LOCATOR",
+                            format!("Invalid locator: {locator}"),
+                        )
                     })?
                     .0
             }
@@ -715,7 +778,11 @@ fn result_pages(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             .filter(|pair| pair.0 >= from)
             .collect();
         // A job without rows has one page, which is its header.
-        let pairs = if borders.len() < 2 { vec![(0, 0)] } else { pairs };
+        let pairs = if borders.len() < 2 {
+            vec![(0, 0)]
+        } else {
+            pairs
+        };
         let links: Vec<String> = pairs
             .iter()
             .take(LINKS_PER_ANSWER)
@@ -725,7 +792,10 @@ fn result_pages(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             })
             .collect();
         let next = pairs.get(LINKS_PER_ANSWER).map(|pair| {
-            quote(&format!("{base}/resultPages?locator={}", job.locator(pair.0, None)))
+            quote(&format!(
+                "{base}/resultPages?locator={}",
+                job.locator(pair.0, None)
+            ))
         });
         // The documentation spells the link in two ways: both are given.
         let next_text = next.as_deref().unwrap_or("null");
@@ -757,7 +827,10 @@ fn abort(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             return Err(Refusal::new(
                 400,
                 "INVALIDJOBSTATE",
-                format!("Aborting already completed Job not allowed: {}", job.state.name()),
+                format!(
+                    "Aborting already completed Job not allowed: {}",
+                    job.state.name()
+                ),
             ));
         }
         job.state = State::Aborted;
@@ -775,7 +848,10 @@ fn delete(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
             Err(Refusal::new(
                 400,
                 "INVALIDJOBSTATE",
-                format!("Deleting a job in state {} is not allowed", job.state.name()),
+                format!(
+                    "Deleting a job in state {} is not allowed",
+                    job.state.name()
+                ),
             ))
         }
     })?;

@@ -52,7 +52,9 @@ struct BatchPart {
 /// API calls that a call is counted as.
 pub(super) fn price(ask: &Ask) -> u64 {
     if ask.method == Method::POST && ask.segments() == ["composite", "batch"] {
-        let parts = ask.json::<Batch>().map_or(1, |batch| batch.batch_requests.len());
+        let parts = ask
+            .json::<Batch>()
+            .map_or(1, |batch| batch.batch_requests.len());
         return (parts as u64).max(1);
     }
     1
@@ -83,7 +85,9 @@ pub(super) fn composite(call: &mut Call<'_>, ask: &Ask) -> Answer {
             return Err(Refusal::new(
                 400,
                 "JSON_PARSER_ERROR",
-                format!("Invalid reference specified. Provide a valid and unique referenceId: {id}"),
+                format!(
+                    "Invalid reference specified. Provide a valid and unique referenceId: {id}"
+                ),
             ));
         }
         seen.push(id);
@@ -141,7 +145,10 @@ pub(super) fn batch(call: &mut Call<'_>, ask: &Ask) -> Answer {
         failed |= status >= 400;
         entries.push(format!("{{\"statusCode\":{status},\"result\":{body}}}"));
     }
-    let body = format!("{{\"hasErrors\":{failed},\"results\":[{}]}}", entries.join(","));
+    let body = format!(
+        "{{\"hasErrors\":{failed},\"results\":[{}]}}",
+        entries.join(",")
+    );
     Ok(Response::json(200, body))
 }
 
@@ -165,14 +172,18 @@ fn answer_part(
     body: &str,
     is_batch: bool,
 ) -> (u16, String) {
-    let answered = part_ask(call, outer, method, url, body, is_batch)
-        .and_then(|ask| dispatch(call, &ask));
+    let answered =
+        part_ask(call, outer, method, url, body, is_batch).and_then(|ask| dispatch(call, &ask));
     match answered {
         Ok(response) => {
             let status = response.status.as_u16();
             let bytes = response.body.into_bytes();
             let body = String::from_utf8_lossy(&bytes).into_owned();
-            let body = if body.is_empty() { "null".to_owned() } else { body };
+            let body = if body.is_empty() {
+                "null".to_owned()
+            } else {
+                body
+            };
             (status, body)
         }
         Err(refusal) => (refusal.status, refusal.array()),

@@ -19,7 +19,10 @@ pub(super) fn global(call: &mut Call<'_>, ask: &Ask) -> Answer {
         };
         let before = call.state.world.objects_at(since);
         let before_names = names(&before);
-        if now.iter().all(|object| before_names.contains(&object.name) || is_bench(call, object)) {
+        if now
+            .iter()
+            .all(|object| before_names.contains(&object.name) || is_bench(call, object))
+        {
             return Ok(empty(304));
         }
     }
@@ -158,7 +161,11 @@ fn describe_field(field: &Field) -> String {
             | "SystemModstamp"
     );
     let writable = !system && !field.calculated && !kind.is_compound();
-    let default = if kind == FieldKind::Boolean { "false" } else { "null" };
+    let default = if kind == FieldKind::Boolean {
+        "false"
+    } else {
+        "null"
+    };
     let picklist: Vec<String> = field
         .picklist
         .iter()
@@ -199,7 +206,11 @@ fn describe_field(field: &Field) -> String {
         field.digits,
         field.external_id,
         if kind == FieldKind::Textarea && field.length > 255 {
-            if field.html { "\"richtextarea\"" } else { "\"plaintextarea\"" }
+            if field.html {
+                "\"richtextarea\""
+            } else {
+                "\"plaintextarea\""
+            }
         } else {
             "null"
         },

@@ -4,27 +4,27 @@
 //! Made from the API contract alone, so that independent clients run on it unchanged. Plain http on
 //! 127.0.0.1; no SOAP calls but login; nothing can be written through the API.
 
+mod data;
 mod model;
 mod schema;
-mod data;
 mod world;
 
 mod answer;
-mod options;
-mod quota;
-mod oauth;
-mod soql;
-mod evaluate;
-mod render;
-mod describe;
-mod query;
-mod replication;
-mod composite;
-mod bulk2;
-mod bulk1;
 mod bench;
-mod service;
+mod bulk1;
+mod bulk2;
+mod composite;
+mod describe;
+mod evaluate;
+mod oauth;
+mod options;
+mod query;
+mod quota;
+mod render;
+mod replication;
 mod sandbox;
+mod service;
+mod soql;
 
 pub use model::{
     Computed, Expected, Field, FieldKind, Object, Row, Value, Version, canonical_number,
@@ -36,3 +36,6 @@ pub use options::{
 pub use sandbox::{Login, SalesforceSandbox, SandboxOptions};
 pub use service::SalesforceEmulator;
 pub use world::{Change, LONGEST_TRANSACTION, Moment, World, WorldOptions};
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,12 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Checks an access token and keeps its session alive.
-    pub(super) fn touch(&mut self, token: &str, now: Timestamp, behaviour: &Behaviour) -> Answer<()> {
+    pub(super) fn touch(
+        &mut self,
+        token: &str,
+        now: Timestamp,
+        behaviour: &Behaviour,
+    ) -> Answer<()> {
         let alive = match self.live.get_mut(token) {
             Some(session) if now.since(session.last_used) < behaviour.session_time() => {
                 session.last_used = session.last_used.max(now);
@@ -78,7 +83,11 @@ impl Sessions {
     fn open(&mut self, now: Timestamp, family: Option<u64>) -> String {
         self.serial += 1;
         self.logins += 1;
-        let token = format!("{}!AQ.canary{}", short_org(), opaque("access", self.serial, now));
+        let token = format!(
+            "{}!AQ.canary{}",
+            short_org(),
+            opaque("access", self.serial, now)
+        );
         let session = Session {
             last_used: now,
             family,
@@ -88,7 +97,8 @@ impl Sessions {
     }
 
     fn revoke_family(&mut self, family: u64) {
-        self.live.retain(|_, session| session.family != Some(family));
+        self.live
+            .retain(|_, session| session.family != Some(family));
         for known in self.refresh.values_mut() {
             if known.0 == family {
                 known.1 = false;
@@ -223,8 +233,13 @@ impl Door<'_> {
         let token = sessions.open(self.now, Some(family));
         let mut rotated = None;
         if self.credentials.rotate_refresh_tokens {
-            sessions.refresh.insert(refresh_token.to_owned(), (family, false));
-            let next = format!("5Aep861canary{}", opaque("refresh", sessions.serial, self.now));
+            sessions
+                .refresh
+                .insert(refresh_token.to_owned(), (family, false));
+            let next = format!(
+                "5Aep861canary{}",
+                opaque("refresh", sessions.serial, self.now)
+            );
             sessions.refresh.insert(next.clone(), (family, true));
             rotated = Some(next);
         }
@@ -288,8 +303,10 @@ impl Door<'_> {
             Text(String),
         }
         let invalid = || grant("invalid assertion");
-        let key = DecodingKey::from_rsa_pem(self.credentials.public_key.as_bytes())
-            .map_err(|_| Refusal::new(500, "unknown_error", "the emulator's public key is no PEM"))?;
+        let key =
+            DecodingKey::from_rsa_pem(self.credentials.public_key.as_bytes()).map_err(|_| {
+                Refusal::new(500, "unknown_error", "the emulator's public key is no PEM")
+            })?;
         // Expiry and audience are checked below: by the virtual clock, and in the vendor's own ways.
         let mut validation = Validation::new(Algorithm::RS256);
         validation.validate_exp = false;
@@ -314,7 +331,10 @@ impl Door<'_> {
         }
         let expiry = match claims.exp {
             Number::Number(seconds) => seconds,
-            #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, which is fine here")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "`as` saturates, which is fine here"
+            )]
             Number::Fraction(seconds) => seconds as i64,
             Number::Text(text) => text
                 .split('.')
@@ -360,7 +380,11 @@ impl Door<'_> {
                 sessions.revoke_family(family);
                 Ok(empty(200))
             }
-            _ => Err(Refusal::new(400, "invalid_token", "invalid token: unknown or revoked")),
+            _ => Err(Refusal::new(
+                400,
+                "invalid_token",
+                "invalid token: unknown or revoked",
+            )),
         }
     }
 
@@ -407,7 +431,11 @@ impl Door<'_> {
         }
         let last_used = live.map_or(self.now, |session| session.last_used);
         let expiry = last_used.plus(self.behaviour.session_time()).seconds();
-        let kind = if live.is_some() { "access_token" } else { "refresh_token" };
+        let kind = if live.is_some() {
+            "access_token"
+        } else {
+            "refresh_token"
+        };
         Ok(Response::json(
             200,
             format!(
@@ -423,7 +451,12 @@ impl Door<'_> {
     }
 
     /// SOAP `login()`, which foreign clients use by default. Gone from version 65.0 on.
-    pub(super) fn soap(&self, sessions: &mut Sessions, request: &Request, version: &str) -> Response {
+    pub(super) fn soap(
+        &self,
+        sessions: &mut Sessions,
+        request: &Request,
+        version: &str,
+    ) -> Response {
         const OPEN: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><soapenv:Envelope \
             xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns=\"urn:partner.soap.sforce.com\" \
             xmlns:sf=\"urn:fault.partner.soap.sforce.com\" \
@@ -439,7 +472,10 @@ impl Door<'_> {
         };
         let number: f64 = version.parse().unwrap_or(0.0);
         if !(31.0..65.0).contains(&number) {
-            return fault("UNSUPPORTED_API_VERSION", "Invalid Api version specified on URL");
+            return fault(
+                "UNSUPPORTED_API_VERSION",
+                "Invalid Api version specified on URL",
+            );
         }
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let username = element(&text, "username");

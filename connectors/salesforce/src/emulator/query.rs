@@ -177,7 +177,12 @@ pub(super) fn next(call: &mut Call<'_>, ask: &Ask, locator: &str) -> Answer {
         None => (locator, None),
     };
     let lifetime = Duration::from_secs(call.state.behaviour.cursor_secs);
-    let cursor = call.state.cursors.open.get_mut(locator).ok_or_else(invalid)?;
+    let cursor = call
+        .state
+        .cursors
+        .open
+        .get_mut(locator)
+        .ok_or_else(invalid)?;
     if call.now.since(cursor.opened) >= lifetime {
         call.state.cursors.open.remove(locator);
         return Err(invalid());

@@ -141,7 +141,10 @@ mod tests {
         }
         assert_eq!(quota.header(start, &behaviour), "api-usage=20/20");
         let refusal = quota.spend(start, 1, &behaviour).unwrap_err();
-        assert_eq!((refusal.status, refusal.code.as_str()), (403, "REQUEST_LIMIT_EXCEEDED"));
+        assert_eq!(
+            (refusal.status, refusal.code.as_str()),
+            (403, "REQUEST_LIMIT_EXCEEDED")
+        );
         let almost = start.plus(Duration::from_secs(86_399));
         assert!(quota.spend(almost, 1, &behaviour).is_err());
         let next_day = start.plus(DAY);

@@ -11,12 +11,15 @@ use super::model::{Field, FieldKind, Row, Value};
 
 /// `2024-01-31T09:30:00.000+0000`, as REST writes instants.
 pub(super) fn rest_instant(time: Timestamp) -> String {
-    time.to_chrono().format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string()
+    time.to_chrono()
+        .format("%Y-%m-%dT%H:%M:%S%.3f+0000")
+        .to_string()
 }
 
 /// `2024-01-31T09:30:00.000Z`, as CSV and Bulk 1.0 write instants.
 pub(super) fn bulk_instant(time: Timestamp) -> String {
-    time.to_chrono().to_rfc3339_opts(SecondsFormat::Millis, true)
+    time.to_chrono()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// How JSON records are written.
@@ -96,7 +99,10 @@ impl JsonWriter<'_> {
     }
 
     fn open(&self, out: &mut String, object: &str, row: &Row) {
-        let id = self.reader.world.value_by_name(object, row, "Id", self.reader.at);
+        let id = self
+            .reader
+            .world
+            .value_by_name(object, row, "Id", self.reader.at);
         let id = id.as_text().unwrap_or(&row.id);
         let url = format!("/services/data/{}/sobjects/{object}/{id}", self.version);
         out.push_str("{\"attributes\":{\"type\":");
@@ -115,8 +121,10 @@ impl JsonWriter<'_> {
         match (field.kind, &value) {
             (FieldKind::Base64, value) if !value.is_null() => {
                 let version = self.version;
-                let path =
-                    format!("/services/data/{version}/sobjects/{object}/{}/{}", row.id, field.name);
+                let path = format!(
+                    "/services/data/{version}/sobjects/{object}/{}/{}",
+                    row.id, field.name
+                );
                 push_quoted(out, &path);
             }
             // Structured values are kept as JSON text.

@@ -20,7 +20,10 @@ const MAX_IDS: usize = 600_000;
 /// `GET /sobjects/{name}/updated/?start=&end=`.
 pub(super) fn updated(call: &mut Call<'_>, ask: &Ask, name: &str) -> Answer {
     let (name, start, end) = window(call, ask, name, UPDATED_DAYS)?;
-    let ids = call.state.world.updated_between(&name, start, end, call.now);
+    let ids = call
+        .state
+        .world
+        .updated_between(&name, start, end, call.now);
     if ids.len() > MAX_IDS {
         return Err(too_many());
     }
@@ -39,7 +42,10 @@ pub(super) fn updated(call: &mut Call<'_>, ask: &Ask, name: &str) -> Answer {
 /// `GET /sobjects/{name}/deleted/?start=&end=`.
 pub(super) fn deleted(call: &mut Call<'_>, ask: &Ask, name: &str) -> Answer {
     let (name, start, end) = window(call, ask, name, DELETED_DAYS)?;
-    let deleted = call.state.world.deleted_between(&name, start, end, call.now);
+    let deleted = call
+        .state
+        .world
+        .deleted_between(&name, start, end, call.now);
     if deleted.len() > MAX_IDS {
         return Err(too_many());
     }
@@ -113,8 +119,17 @@ fn window(
         return Err(invalid("startDate before endDate by at least one minute"));
     }
     // One minute of grace: the client took its start before the request travelled.
-    if start < call.now.minus(days(most_days)).minus(Duration::from_secs(60)) {
+    if start
+        < call
+            .now
+            .minus(days(most_days))
+            .minus(Duration::from_secs(60))
+    {
         return Err(invalid("startDate before org replication enabled date"));
     }
-    Ok((object.name.clone(), start, end.min(call.now.plus(Duration::from_secs(1)))))
+    Ok((
+        object.name.clone(),
+        start,
+        end.min(call.now.plus(Duration::from_secs(1))),
+    ))
 }

@@ -213,7 +213,11 @@ impl Ask {
     /// The body read as JSON.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self) -> Answer<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Refusal::new(400, "JSON_PARSER_ERROR", format!("Unexpected body: {error}"))
+            Refusal::new(
+                400,
+                "JSON_PARSER_ERROR",
+                format!("Unexpected body: {error}"),
+            )
         })
     }
 }
@@ -294,7 +298,11 @@ impl Emulator for SalesforceEmulator {
                     instance_url: &instance_url,
                     now: request.at,
                 };
-                door.soap(&mut state.sessions, request, path.get(3).copied().unwrap_or_default())
+                door.soap(
+                    &mut state.sessions,
+                    request,
+                    path.get(3).copied().unwrap_or_default(),
+                )
             }
             ["services", "data"] => Response::json(200, versions(state.behaviour.newest_version)),
             ["services", "data", version, rest @ ..] => {
@@ -367,8 +375,12 @@ impl SalesforceEmulator {
         let json = request.header("content-type").contains("json")
             || request.header("accept").contains("json");
         let Ok((version, major)) = live_version(version, &state.behaviour) else {
-            return Refusal::new(400, "InvalidVersion", format!("Invalid Api version specified on URL: {version}"))
-                .into_async(json);
+            return Refusal::new(
+                400,
+                "InvalidVersion",
+                format!("Invalid Api version specified on URL: {version}"),
+            )
+            .into_async(json);
         };
         let token = match request.header("x-sfdc-session") {
             "" => bearer(request),
@@ -435,7 +447,10 @@ pub(super) fn dispatch(call: &mut Call<'_>, ask: &Ask) -> Answer {
         (["query" | "queryAll", locator], true) => query::next(call, ask, locator),
         (["jobs", "query", rest @ ..], _) => bulk2::answer(call, ask, rest),
         (["chatter", "users", "me"], true) => {
-            let body = format!("{{\"id\":{},\"username\":\"loader\"}}", quote(&oauth::user_id()));
+            let body = format!(
+                "{{\"id\":{},\"username\":\"loader\"}}",
+                quote(&oauth::user_id())
+            );
             Ok(Response::json(200, body))
         }
         (
@@ -493,8 +508,21 @@ fn versions(newest: u32) -> String {
 
 fn resources(version: &str) -> String {
     let names = [
-        "tooling", "metadata", "eclair", "folders", "search", "quickActions", "sobjects", "query",
-        "queryAll", "jobs", "limits", "composite", "recent", "theme", "parameterizedSearch",
+        "tooling",
+        "metadata",
+        "eclair",
+        "folders",
+        "search",
+        "quickActions",
+        "sobjects",
+        "query",
+        "queryAll",
+        "jobs",
+        "limits",
+        "composite",
+        "recent",
+        "theme",
+        "parameterizedSearch",
     ];
     let entries: Vec<String> = names
         .iter()
@@ -531,7 +559,11 @@ mod tests {
         assert_eq!(live_version("62.0", &behaviour).unwrap().1, 62);
         assert_eq!(live_version("29.0", &behaviour).unwrap_err().status, 410);
         for text in ["99.0", "62", "x.0", "62.1"] {
-            assert_eq!(live_version(text, &behaviour).unwrap_err().status, 404, "{text}");
+            assert_eq!(
+                live_version(text, &behaviour).unwrap_err().status,
+                404,
+                "{text}"
+            );
         }
     }
 }

@@ -111,7 +111,10 @@ pub(super) fn at_position(text: &str, at: usize, problem: &str) -> String {
     let before = text.get(..at).unwrap_or(text);
     let row = before.matches('\n').count() + 1;
     let line_start = before.rfind('\n').map_or(0, |line| line + 1);
-    let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
+    let column = before
+        .get(line_start..)
+        .map_or(0, |line| line.chars().count())
+        + 1;
     // The service shows a window of text around the place, not all of a long query.
     let line: Vec<char> = text
         .get(line_start..)
@@ -160,11 +163,16 @@ fn tokens(text: &str) -> Answer<Vec<Token>> {
                 ))
             })?
         } else if first.is_ascii_digit()
-            || (matches!(first, '-' | '+') && rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit()))
+            || (matches!(first, '-' | '+')
+                && rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit()))
         {
             numeric(rest).ok_or_else(|| {
                 let word: String = rest.chars().take_while(|c| !c.is_whitespace()).collect();
-                Refusal::malformed(at_position(text, at, &format!("unexpected token: '{word}'")))
+                Refusal::malformed(at_position(
+                    text,
+                    at,
+                    &format!("unexpected token: '{word}'"),
+                ))
             })?
         } else if first.is_alphanumeric() || first == '_' {
             let length = rest
@@ -224,7 +232,9 @@ fn numeric(text: &str) -> Option<(Kind, usize)> {
     }
     let body = token.trim_start_matches(['-', '+']);
     let numeric = body.starts_with(|c: char| c.is_ascii_digit())
-        && body.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
+        && body
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+'))
         && token.parse::<f64>().is_ok();
     numeric.then_some((Kind::Number, length))
 }
@@ -297,8 +307,10 @@ impl Parser<'_> {
             }
             if first.text.eq_ignore_ascii_case("FIELDS") {
                 let which = self.name()?;
-                if matches!(which.text.to_ascii_uppercase().as_str(), "ALL" | "STANDARD" | "CUSTOM")
-                {
+                if matches!(
+                    which.text.to_ascii_uppercase().as_str(),
+                    "ALL" | "STANDARD" | "CUSTOM"
+                ) {
                     self.keyword(")")?;
                     return Ok(Select::All);
                 }
@@ -502,7 +514,9 @@ fn is_reserved(word: &str) -> bool {
         "SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "IN", "LIKE", "LIMIT", "OFFSET", "NULL",
         "TRUE", "FALSE",
     ];
-    RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
+    RESERVED
+        .iter()
+        .any(|reserved| reserved.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]
@@ -533,7 +547,10 @@ mod tests {
 
     #[test]
     fn count_and_fields_are_told_from_names() {
-        assert_eq!(parse("SELECT COUNT() FROM X").unwrap().select, Select::Count);
+        assert_eq!(
+            parse("SELECT COUNT() FROM X").unwrap().select,
+            Select::Count
+        );
         assert_eq!(
             parse("SELECT FIELDS(ALL) FROM X LIMIT 200").unwrap().select,
             Select::All
@@ -566,7 +583,11 @@ mod tests {
             "\nSELECT Id FORM Account\n          ^\nERROR at Row:1:Column:11\nunexpected token: 'FORM'"
         );
         let refusal = parse("SELECT Id\nFROM Account WHERE a ~ 1").unwrap_err();
-        assert!(refusal.message.contains("ERROR at Row:2:Column:22"), "{}", refusal.message);
+        assert!(
+            refusal.message.contains("ERROR at Row:2:Column:22"),
+            "{}",
+            refusal.message
+        );
     }
 
     #[test]
