@@ -53,6 +53,9 @@ pub struct Settings {
     /// Rows per page of REST; the server may send fewer.
     #[serde(default = "rest_page_rows")]
     pub rest_page_rows: u32,
+    /// Longest query that is sent in a URI; longer ones go by Bulk or in pieces.
+    #[serde(default = "max_query_bytes")]
+    pub max_query_bytes: usize,
     /// Bulk jobs in flight.
     #[serde(default = "max_concurrent_jobs")]
     pub max_concurrent_jobs: usize,
@@ -68,6 +71,9 @@ pub struct Settings {
     /// First pause between two looks at a Bulk job; grows to sixty times as much.
     #[serde(default = "poll_interval", with = "duration::text")]
     pub poll_interval: Duration,
+    /// A Bulk job that is not done after this is aborted.
+    #[serde(default = "job_timeout", with = "duration::text")]
+    pub job_timeout: Duration,
     /// Time-outs and retries.
     #[serde(default)]
     pub http: HttpConfig,
@@ -152,6 +158,7 @@ impl Settings {
         let positive = [
             ("max_records", self.max_records > 0),
             ("rest_page_rows", self.rest_page_rows > 0),
+            ("max_query_bytes", self.max_query_bytes > 0),
             ("max_concurrent_jobs", self.max_concurrent_jobs > 0),
             ("parallel_pages", self.parallel_pages > 0),
             ("max_api_calls", self.max_api_calls != Some(0)),
@@ -276,6 +283,14 @@ fn parallel_pages() -> usize {
 
 fn stop_at_percent() -> u8 {
     limits::DEFAULT_STOP_AT_PERCENT
+}
+
+fn max_query_bytes() -> usize {
+    limits::MAX_QUERY_BYTES
+}
+
+fn job_timeout() -> Duration {
+    limits::JOB_DEADLINE
 }
 
 fn poll_interval() -> Duration {
@@ -421,6 +436,12 @@ fn keys() -> Vec<Key> {
             "Rows per page of REST, 200 to 2000; Salesforce may send fewer.",
         ),
         key(
+            "max_query_bytes",
+            Integer,
+            Some("12000"),
+            "Longest query that is sent in a URI; longer ones go by Bulk or in pieces. Lower it where a proxy allows less.",
+        ),
+        key(
             "max_concurrent_jobs",
             Integer,
             Some("4"),
@@ -449,6 +470,12 @@ fn keys() -> Vec<Key> {
             Duration,
             Some("500ms"),
             "First pause between two looks at a Bulk job; grows to sixty times as much. Each look is a call.",
+        ),
+        key(
+            "job_timeout",
+            Duration,
+            Some("6h"),
+            "A Bulk job that is not done after this is aborted.",
         ),
         key(
             "http.read_timeout",

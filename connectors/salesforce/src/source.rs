@@ -47,9 +47,11 @@ pub(crate) struct Tuning {
     pub(crate) max_records: u32,
     pub(crate) rest_below_rows: u64,
     pub(crate) rest_page_rows: u32,
+    pub(crate) max_query_bytes: usize,
     pub(crate) max_concurrent_jobs: usize,
     pub(crate) parallel_pages: usize,
     pub(crate) poll_interval: Duration,
+    pub(crate) job_timeout: Duration,
 }
 
 impl Salesforce {
@@ -87,9 +89,11 @@ impl Salesforce {
             max_records: settings.max_records,
             rest_below_rows: settings.rest_below_rows,
             rest_page_rows: settings.rest_page_rows,
+            max_query_bytes: settings.max_query_bytes.min(limits::MAX_QUERY_BYTES),
             max_concurrent_jobs: settings.max_concurrent_jobs,
             parallel_pages: settings.parallel_pages.min(limits::MAX_PARALLEL_PAGES),
             poll_interval: settings.poll_interval,
+            job_timeout: settings.job_timeout,
         };
         // What a user may see differs: two users never share what is remembered.
         let user = match &settings.auth {

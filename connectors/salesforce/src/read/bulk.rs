@@ -169,7 +169,7 @@ async fn wait(reader: &Reader<'_>, version: &Version, id: &str) -> Result<Option
     let schedule = Poll {
         first,
         cap: first.saturating_mul(limits::POLL_GROWTH),
-        budget: limits::JOB_DEADLINE,
+        budget: reader.source.tuning().job_timeout,
     };
     poll(schedule, "a Bulk job", || async move {
         let request = Request::get(version.job(id)).stream(&reader.stream.name);

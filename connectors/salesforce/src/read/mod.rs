@@ -362,7 +362,7 @@ impl<'a> Reader<'a> {
     async fn begin(&self, slice: &Slice, fields: &[String]) -> Result<Work> {
         let soql = self.select(slice, fields).to_soql();
         let path = self.client().version().query_all(&soql);
-        let fits_rest = path.len() <= limits::MAX_QUERY_BYTES;
+        let fits_rest = path.len() <= self.source.tuning().max_query_bytes;
         if self.rest_only.load(Ordering::Relaxed) {
             if !fits_rest {
                 return Ok(Work::Wide);

@@ -87,7 +87,7 @@ fn groups(reader: &Reader<'_>, slice: &Slice, fields: &[String]) -> Result<Vec<V
     let mut group = shared.clone();
     for field in fields.iter().filter(|field| !shared.contains(field)) {
         group.push(field.clone());
-        if length(&group) <= limits::MAX_QUERY_BYTES {
+        if length(&group) <= reader.source.tuning().max_query_bytes {
             continue;
         }
         group.pop();
