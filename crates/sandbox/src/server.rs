@@ -96,13 +96,20 @@ impl Server {
     /// # Errors
     /// `Io` if the port is taken or no thread can be started.
     pub fn start(emulator: Arc<dyn Emulator>, options: ServerOptions) -> Result<Self> {
+        let ServerOptions {
+            port: wanted,
+            clock,
+            faults,
+            gzip,
+            keep_records,
+        } = options;
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Io, "start a server on 127.0.0.1")
-                .context("port", options.port)
+                .context("port", wanted)
                 .source(error)
                 .hint("choose another port, or 0 for a free one")
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).map_err(failed)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -111,10 +118,10 @@ impl Server {
             .map_err(failed)?;
         let shared = Arc::new(Shared {
             emulator,
-            clock: options.clock.clone(),
-            faults: options.faults.clone(),
-            gzip: options.gzip,
-            ledger: Mutex::new(Ledger::new(options.keep_records)),
+            clock,
+            faults,
+            gzip,
+            ledger: Mutex::new(Ledger::new(keep_records)),
             last: Mutex::new(HashMap::new()),
         });
         let (stop, stopped) = oneshot::channel();

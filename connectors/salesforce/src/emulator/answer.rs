@@ -119,7 +119,7 @@ pub(super) fn push_quoted(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             control if (control as u32) < 0x20 => {
-                out.push_str(&format!("\\u{:04x}", control as u32));
+                out.extend([format!("\\u{:04x}", control as u32)]);
             }
             other => out.push(other),
         }

@@ -373,7 +373,9 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
         "juniper", "kelvin", "lumen", "meridian", "nimbus", "onyx", "prairie",
     ];
     let mut mixed = row.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed ^= name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    mixed ^= name.bytes().fold(0, |sum: u64, byte| {
+        sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
     mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     mixed ^= mixed >> 32;
     let word = |shift: u64| {
@@ -404,7 +406,7 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
         "Source__c" => pick(&["Web", "Partner", "Phone Inquiry", "Other"]),
         "Email__c" => Value::text(format!("{}@{}.example", word(4), word(20))),
         "Phone__c" => Value::text(format!("555 {:07}", mixed % 10_000_000)),
-        "Website__c" if mixed % 3 == 0 => Value::Null,
+        "Website__c" if mixed.is_multiple_of(3) => Value::Null,
         "Website__c" => Value::text(format!("https://www.{}.example", word(8))),
         "Street__c" => Value::text(format!("{} {}", mixed % 900 + 1, word(8))),
         "City__c" => pick(&["Springfield", "Riverton", "Lakewood", "Fairview"]),
@@ -419,16 +421,16 @@ fn value_of(name: &str, row: u64, id: &Arc<str>, stamp: Timestamp) -> Value {
         "Score__c" => Value::Number(format!("{}.{:04}", mixed % 100, mixed % 10_000).into()),
         "Employees__c" => Value::Int(i64::try_from(mixed % 50_000).unwrap_or(0)),
         "Visits__c" => Value::Int(i64::try_from(mixed % 300).unwrap_or(0)),
-        "IsActive__c" => Value::Bool(mixed % 4 != 0),
-        "IsPartner__c" => Value::Bool(mixed % 9 == 0),
+        "IsActive__c" => Value::Bool(!mixed.is_multiple_of(4)),
+        "IsPartner__c" => Value::Bool(mixed.is_multiple_of(9)),
         "CloseDate__c" | "StartDate__c" => Value::Date(day(400).into()),
-        "LastCall__c" if mixed % 4 == 0 => Value::Null,
+        "LastCall__c" if mixed.is_multiple_of(4) => Value::Null,
         "LastCall__c" => Value::DateTime(stamp.plus(Duration::from_secs(mixed % 86_400))),
-        "NextStep__c" if mixed % 2 == 0 => Value::Null,
+        "NextStep__c" if mixed.is_multiple_of(2) => Value::Null,
         "NextStep__c" => Value::text(format!("Call \"{}\" about {}", word(8), word(16))),
         "Tags__c" => Value::text(word(16)),
         "Code__c" => Value::text(format!("{:04X}", mixed % 65_536)),
-        "Description__c" if mixed % 5 == 0 => Value::Null,
+        "Description__c" if mixed.is_multiple_of(5) => Value::Null,
         "Description__c" => Value::text(format!("{},\n{}", word(4), word(28))),
         _ => Value::Null,
     }

@@ -233,10 +233,11 @@ fn pairs_text(element: &str, pairs: &[(&str, String, bool)], json: bool) -> Stri
             .collect();
         return format!("{{{}}}", entries.join(","));
     }
-    let entries: String = pairs
+    let entries: Vec<String> = pairs
         .iter()
         .map(|(key, value, _)| format!("<{key}>{}</{key}>", escape_xml(value)))
         .collect();
+    let entries = entries.concat();
     match element {
         "" => entries,
         element => format!("<{element} xmlns=\"{ASYNC_NAMESPACE}\">{entries}</{element}>"),
@@ -335,17 +336,14 @@ fn add_batch(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
                 world: &call.state.world,
                 at: call.now,
             };
-            let rows = match call.bench_of(&plan.object.name) {
-                Some(bench) => {
-                    let selection = bench.select(&plan);
-                    (0..selection.count())
-                        .filter_map(|at| selection.row(at))
-                        .collect()
-                }
-                None => {
-                    let rows = call.state.world.rows_at(&plan.object.name, call.now);
-                    reader.rows(&plan, rows, all)
-                }
+            let rows = if let Some(bench) = call.bench_of(&plan.object.name) {
+                let selection = bench.select(&plan);
+                (0..selection.count())
+                    .filter_map(|at| selection.row(at))
+                    .collect()
+            } else {
+                let rows = call.state.world.rows_at(&plan.object.name, call.now);
+                reader.rows(&plan, rows, all)
             };
             let chunked = chunk_rows.filter(|_| !plan.is_ordered());
             if let Some(chunk_rows) = chunked {
@@ -506,10 +504,11 @@ fn result_list(call: &mut Call<'_>, id: &str, batch: &str) -> Answer {
         let ids: Vec<String> = ids.iter().map(|id| quote(id)).collect();
         format!("[{}]", ids.join(","))
     } else {
-        let ids: String = ids
+        let ids: Vec<String> = ids
             .iter()
             .map(|id| format!("<result>{id}</result>"))
             .collect();
+        let ids = ids.concat();
         format!("<result-list xmlns=\"{ASYNC_NAMESPACE}\">{ids}</result-list>")
     };
     Ok(in_language(200, text, json))
@@ -571,5 +570,5 @@ fn result_data(call: &mut Call<'_>, ask: &Ask, id: &str, batch: &str, result: &s
     for row in rows {
         style.row(&mut text, reader, &plan.columns, row);
     }
-    Ok(Response::of(200, "text/csv", text))
+    Ok(Response::of(200, "text/csv; charset=UTF-8", text))
 }

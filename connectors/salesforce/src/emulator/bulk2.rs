@@ -133,7 +133,7 @@ impl Jobs {
 pub(super) fn answer(call: &mut Call<'_>, ask: &Ask, path: &[&str]) -> Answer {
     match (ask.method.as_str(), path) {
         ("POST", []) => create(call, ask),
-        ("GET", []) => list(call, ask),
+        ("GET", []) => Ok(list(call, ask)),
         ("GET", [id]) => with_job(call, ask, id, |job, _| {
             job.polls += 1;
             Ok(Response::json(200, job.render(true)))
@@ -496,12 +496,12 @@ impl Job {
             let rows = self.rows.as_ref().map_or(0, Rows::count);
             let milliseconds = self.changed.since(self.created).as_millis();
             let chunking = !self.plan.is_ordered() && self.plan.object.key_prefix.is_some();
-            body.push_str(&format!(
+            body.extend([format!(
                 ",\"jobType\":\"V2Query\",\"numberRecordsProcessed\":{rows},\"retries\":0,\
                  \"totalProcessingTime\":{milliseconds},\"isPkChunkingSupported\":{chunking}"
-            ));
+            )]);
             if let State::Failed(message) = &self.state {
-                body.push_str(&format!(",\"errorMessage\":{}", quote(message)));
+                body.extend([",\"errorMessage\":".to_owned(), quote(message)]);
             }
         }
         body.push('}');
@@ -563,7 +563,7 @@ impl Job {
         );
         let check = Sha256::digest(format!("{}/{text}", self.id));
         for byte in check.iter().take(3) {
-            text.push_str(&format!("{byte:02x}"));
+            text.extend([format!("{byte:02x}")]);
         }
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text)
     }
@@ -588,22 +588,25 @@ impl Job {
         (self.locator(from, end) == locator).then_some((from, end))
     }
 
-    fn page(&self, world: &World, from: u64, end: u64) -> Body {
-        let mut header = String::new();
-        self.style.header(&mut header, &self.plan.columns);
+    fn page(&self, world: &World, behaviour: &Behaviour, from: u64, end: u64) -> Body {
+        let mut columns = self.plan.columns.clone();
+        if behaviour.rotate_columns && from > 0 && !columns.is_empty() {
+            columns.rotate_left(1);
+        }
+        let mut text = String::new();
+        self.style.header(&mut text, &columns);
         match &self.rows {
-            Some(Rows::Bench(selection)) => selection.page(header, self.style, from, end),
+            Some(Rows::Bench(selection)) => selection.page(text, self.style, from, end),
             Some(Rows::World(rows)) => {
-                let mut text = header;
                 let from = usize::try_from(from).unwrap_or(usize::MAX);
                 let end = usize::try_from(end).unwrap_or(usize::MAX);
                 for (row, at) in rows.get(from..end).unwrap_or_default() {
                     let reader = Reader { world, at: *at };
-                    self.style.row(&mut text, reader, &self.plan.columns, row);
+                    self.style.row(&mut text, reader, &columns, row);
                 }
                 Body::Full(text.into())
             }
-            None => Body::Full(header.into()),
+            None => Body::Full(text.into()),
         }
     }
 }
@@ -676,7 +679,11 @@ fn results(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
         } else {
             "null".to_owned()
         };
-        Ok(Ok((job.page(world, from, end), end - from, next)))
+        Ok(Ok((
+            job.page(world, &behaviour, from, end),
+            end - from,
+            next,
+        )))
     })?;
     let (body, rows, next) = match page {
         Ok(page) => page,
@@ -859,7 +866,7 @@ fn delete(call: &mut Call<'_>, ask: &Ask, id: &str) -> Answer {
     Ok(empty(204))
 }
 
-fn list(call: &mut Call<'_>, ask: &Ask) -> Answer {
+fn list(call: &mut Call<'_>, ask: &Ask) -> Response {
     const PER_PAGE: usize = 1_000;
     let bench = call.bench;
     let now = call.now;
@@ -893,5 +900,5 @@ fn list(call: &mut Call<'_>, ask: &Ask) -> Answer {
         next.is_none(),
         records.join(",")
     );
-    Ok(Response::json(200, body))
+    Response::json(200, body)
 }

@@ -17,11 +17,11 @@ use super::world::World;
 /// One selected column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Column {
-    Own(Field),
+    Own(Box<Field>),
     /// A field of the record that a reference points at, such as `Owner.Name`.
     Parent {
         relationship: String,
-        reference: Field,
+        reference: Box<Field>,
         name: String,
     },
 }
@@ -134,7 +134,7 @@ pub(super) fn bind_to(
                     "The SOQL FIELDS function must have a LIMIT of at most 200",
                 )));
             }
-            columns.extend(object.fields.iter().cloned().map(Column::Own));
+            columns.extend(object.fields.iter().cloned().map(Box::new).map(Column::Own));
         }
         Select::Fields(names) => {
             for name in names {
@@ -198,7 +198,7 @@ impl Binder<'_> {
                 .object
                 .field(bare)
                 .ok_or_else(|| self.no_column(name, bare))?;
-            return Ok(Column::Own(field.clone()));
+            return Ok(Column::Own(Box::new(field.clone())));
         };
         let reference = self.object.fields.iter().find(|field| {
             let known = field.relationship.as_deref().unwrap_or_default();
@@ -220,7 +220,7 @@ impl Binder<'_> {
         let name = found.ok_or_else(|| self.no_column(name, field))?;
         Ok(Column::Parent {
             relationship: reference.relationship.clone().unwrap_or_default(),
-            reference: reference.clone(),
+            reference: Box::new(reference.clone()),
             name,
         })
     }

@@ -251,22 +251,22 @@ impl Door<'_> {
     fn grant(&self, token: &str, full: bool, refresh_token: Option<&str>) -> String {
         let mut body = format!("{{\"access_token\":{}", quote(token));
         if let Some(refresh_token) = refresh_token {
-            body.push_str(&format!(",\"refresh_token\":{}", quote(refresh_token)));
+            body.extend([",\"refresh_token\":".to_owned(), quote(refresh_token)]);
         }
         if full {
             let issued_at = (self.now.micros() / 1_000).to_string();
             let signature = opaque("signature", 0, self.now);
-            body.push_str(&format!(
+            body.extend([format!(
                 ",\"signature\":{},\"issued_at\":{}",
                 quote(&format!("{signature}=")),
                 quote(&issued_at)
-            ));
+            )]);
         }
-        body.push_str(&format!(
+        body.extend([format!(
             ",\"scope\":\"refresh_token api id full\",\"instance_url\":{},\"id\":{},\"token_type\":\"Bearer\"}}",
             quote(self.instance_url),
             quote(&self.identity())
-        ));
+        )]);
         body
     }
 
@@ -287,7 +287,7 @@ impl Door<'_> {
             sub: Option<String>,
             prn: Option<String>,
             aud: Texts,
-            exp: Number,
+            exp: Expiry,
         }
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -297,8 +297,8 @@ impl Door<'_> {
         }
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Number {
-            Number(i64),
+        enum Expiry {
+            Whole(i64),
             Fraction(f64),
             Text(String),
         }
@@ -330,13 +330,13 @@ impl Door<'_> {
             return Err(grant("audience is invalid"));
         }
         let expiry = match claims.exp {
-            Number::Number(seconds) => seconds,
+            Expiry::Whole(seconds) => seconds,
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "`as` saturates, which is fine here"
             )]
-            Number::Fraction(seconds) => seconds as i64,
-            Number::Text(text) => text
+            Expiry::Fraction(seconds) => seconds as i64,
+            Expiry::Text(text) => text
                 .split('.')
                 .next()
                 .and_then(|text| text.parse().ok())

@@ -167,6 +167,8 @@ pub struct Behaviour {
     pub not_queryable: Vec<String>,
     /// Whole numbers may come as `3.0` in CSV.
     pub double_integers: bool,
+    /// Every page of bulk results but the first has its columns in another order.
+    pub rotate_columns: bool,
     /// Bad ends of jobs.
     pub job_faults: Vec<JobFault>,
 }
@@ -201,6 +203,7 @@ impl Default for Behaviour {
             filter_required: Vec::new(),
             not_queryable: Vec::new(),
             double_integers: false,
+            rotate_columns: false,
             job_faults: Vec::new(),
         }
     }

@@ -224,7 +224,7 @@ fn page(call: &Call<'_>, ask: &Ask, cursor: &Cursor, offset: u64, locator: Optio
     let mut body = format!("{{\"totalSize\":{total},\"done\":{}", end >= total);
     if let (Some(locator), true) = (locator, end < total) {
         let next = format!("/services/data/{version}/query/{locator}-{end}");
-        body.push_str(&format!(",\"nextRecordsUrl\":{}", quote(&next)));
+        body.extend([",\"nextRecordsUrl\":".to_owned(), quote(&next)]);
     }
     body.push_str(",\"records\":[");
     let world = &call.state.world;
@@ -281,7 +281,7 @@ pub(super) fn record(call: &mut Call<'_>, ask: &Ask, name: &str, id: &str) -> An
         .ok_or_else(Refusal::not_found)?;
     let mut columns = Vec::new();
     match ask.parameter("fields") {
-        None => columns.extend(object.fields.iter().cloned().map(Column::Own)),
+        None => columns.extend(object.fields.iter().cloned().map(Box::new).map(Column::Own)),
         Some(names) => {
             for name in names.split(',').map(str::trim) {
                 let field = object.field(name).ok_or_else(|| {
@@ -290,7 +290,7 @@ pub(super) fn record(call: &mut Call<'_>, ask: &Ask, name: &str, id: &str) -> An
                         object.name
                     ))
                 })?;
-                columns.push(Column::Own(field.clone()));
+                columns.push(Column::Own(Box::new(field.clone())));
             }
         }
     }

@@ -242,9 +242,9 @@ fn push_integer(out: &mut String, value: i64, double: bool) {
         let (first, rest) = digits.split_at_checked(1).unwrap_or((&digits, ""));
         let rest = rest.trim_end_matches('0');
         let rest = if rest.is_empty() { "0" } else { rest };
-        out.push_str(&format!("{sign}{first}.{rest}E{}", digits.len() - 1));
+        out.extend([format!("{sign}{first}.{rest}E{}", digits.len() - 1)]);
     } else if double && digits.len() < 8 {
-        out.push_str(&format!("{value}.0"));
+        out.extend([format!("{value}.0")]);
     } else {
         out.push_str(&value.to_string());
     }

@@ -435,7 +435,7 @@ pub(super) fn dispatch(call: &mut Call<'_>, ask: &Ask) -> Answer {
         }
         (["composite"], false) => composite::composite(call, ask),
         (["composite", "batch"], false) => composite::batch(call, ask),
-        (["sobjects"], true) => describe::global(call, ask),
+        (["sobjects"], true) => Ok(describe::global(call, ask)),
         (["sobjects", name], true) => describe::basic(call, ask, name),
         (["sobjects", name, "describe"], true) => describe::object(call, ask, name),
         (["sobjects", name, "updated"], true) => replication::updated(call, ask, name),
@@ -454,9 +454,8 @@ pub(super) fn dispatch(call: &mut Call<'_>, ask: &Ask) -> Answer {
             Ok(Response::json(200, body))
         }
         (
-            ["limits" | "sobjects" | "query" | "queryAll"]
+            ["limits" | "sobjects" | "query" | "queryAll" | "composite"]
             | ["sobjects", _, "describe"]
-            | ["composite"]
             | ["composite", "batch"],
             _,
         ) => Err(Refusal::new(

@@ -1044,6 +1044,52 @@ fn locators_are_stable_and_pages_tile_in_any_order() {
 }
 
 #[test]
+fn columns_may_change_their_order_from_page_to_page() {
+    let org = org();
+    let id = org.job_id("SELECT Id, Name, Email FROM Contact");
+    let plain = org.download(&id, 4);
+    org.emulator
+        .behave(|behaviour| behaviour.rotate_columns = true);
+    assert_eq!(org.download(&id, 4), plain);
+    let next = org.data(&format!("/jobs/query/{id}/results?maxRecords=1"));
+    let next = next.header("sforce-locator").to_owned();
+    let page = org.data(&format!(
+        "/jobs/query/{id}/results?maxRecords=1&locator={next}"
+    ));
+    assert!(
+        page.text.starts_with("\"Name\",\"Email\",\"Id\"\n"),
+        "{}",
+        page.text
+    );
+}
+
+#[test]
+fn bytes_of_attachments_are_behind_the_path_in_the_row() {
+    let org = org();
+    let now = org.clock.now();
+    let body = [("Body", Value::text("aGVsbG8gb3Jn"))];
+    let id = org
+        .emulator
+        .with_world(|world| world.insert("Attachment", &body, now))
+        .unwrap();
+    let page = org
+        .query(&format!(
+            "SELECT Id, Body FROM Attachment WHERE Id = '{id}'"
+        ))
+        .json();
+    let path = page["records"][0]["Body"].as_str().unwrap();
+    assert_eq!(
+        path,
+        format!("/services/data/v62.0/sobjects/Attachment/{id}/Body")
+    );
+    assert_eq!(org.get(path).text, "hello org");
+    assert_eq!(
+        org.job("SELECT Id, Body FROM Attachment").code(),
+        "INVALIDENTITY"
+    );
+}
+
+#[test]
 fn pages_are_bounded_by_bytes_as_well() {
     let org = org();
     org.emulator
@@ -1338,6 +1384,8 @@ fn bulk_one_speaks_xml_for_csv_jobs() {
     );
     let reply = org.get(&format!("{base}/{job}/batch/{batch}/result"));
     let result = between(&reply.text, "result");
+    let data = org.get(&format!("{base}/{job}/batch/{batch}/result/{result}"));
+    assert_eq!(data.header("content-type"), "text/csv; charset=UTF-8");
     let rows = csv(&org
         .get(&format!("{base}/{job}/batch/{batch}/result/{result}"))
         .text);
