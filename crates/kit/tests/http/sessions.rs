@@ -36,9 +36,15 @@ async fn a_second_refusal_is_final_and_never_a_third_login() {
     // covers: N12, N14
     let server = Server::start(|_| reply(401, &[], "no")).await;
     let world = simple(&server);
-    for _ in 0..3 {
+    for number in 0..3 {
         let error = world.http.send(Request::get("/")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Auth, "{error:?}");
+        if number == 0 {
+            assert!(
+                error.to_string().ends_with("401 Unauthorized: no"),
+                "{error}"
+            );
+        }
     }
     assert_eq!(world.logins(), 2);
     // Two for the first request, one for the second, none for the third: nobody is left to log in.
@@ -144,11 +150,9 @@ async fn a_token_cannot_send_requests_elsewhere() {
             ))
         })
         .await;
-        let error = form_world(&server, true)
-            .http
-            .send(Request::get("/"))
-            .await
-            .unwrap_err();
+        let world = form_world(&server, true);
+        let error = world.http.send(Request::get("/")).await.unwrap_err();
+        assert_eq!(world.http.calls(), 1, "{base}: only the login");
         assert!(
             matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Config),
             "{base}"
