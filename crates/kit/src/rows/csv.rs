@@ -207,7 +207,7 @@ impl CsvDecoder {
                 "find a column of the stream in the header of a CSV page",
             ));
         }
-        self.total.missing_columns = self.builder.count_missing(&self.layout);
+        self.builder.counts.missing_columns = self.builder.count_missing(&self.layout);
         self.stage = match self.resume {
             None => Stage::Records,
             Some(prefix) if prefix.bytes > self.bytes => Stage::Skip(prefix),
@@ -317,6 +317,8 @@ impl CsvDecoder {
             }
             Stage::Spent => return Err(Error::bug("end a CSV page with a decoder that is spent")),
         }
+        // A page without rows still has a header to count by.
+        self.total += std::mem::take(&mut self.builder.counts);
         Ok(self.total)
     }
 }

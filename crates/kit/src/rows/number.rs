@@ -198,13 +198,17 @@ pub fn float(text: &[u8]) -> Option<f64> {
     if !parsed.is_finite() {
         return None;
     }
+    // Of the texts with as many digits that lie closest, either may be meant when there are two: 1195109109738815.25
+    // is a float, which some print with .2 and others with .3 at its end.
     let places = literal.count as usize - 1;
-    let written = format!("{parsed:.places$e}");
-    let again = self::literal(written.as_bytes())?;
-    (again.digits == literal.digits
-        && again.exponent == literal.exponent
-        && again.negative == literal.negative)
-        .then_some(parsed)
+    let repeats = |written: String| {
+        self::literal(written.as_bytes()).is_some_and(|again| {
+            again.digits == literal.digits
+                && again.exponent == literal.exponent
+                && again.negative == literal.negative
+        })
+    };
+    (repeats(format!("{parsed:.places$e}")) || repeats(format!("{parsed:e}"))).then_some(parsed)
 }
 
 #[cfg(test)]
@@ -337,6 +341,9 @@ mod tests {
             ("5e-324", true),
             ("1e-400", false),
             ("0.12345678901234567890", false),
+            ("1195109109738815.2", true),
+            ("1195109109738815.3", true),
+            ("1195109109738815.4", false),
             ("NaN", false),
             ("Infinity", false),
             ("1,234.5", false),

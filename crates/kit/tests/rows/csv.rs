@@ -421,6 +421,7 @@ fn a_page_of_only_a_header_has_no_rows() {
     let table = decode_csv(b"\"text\",\"int\"\n", &[2], options()).unwrap();
     assert_eq!(table.counts.rows, 0);
     assert!(table.batches.is_empty());
+    assert_eq!(table.counts.missing_columns, 7);
     assert!(table.counts.check_page(Some(0)).is_ok());
     assert!(table.counts.check_page(Some(1)).is_err());
 }
