@@ -13,6 +13,7 @@ mod answer;
 mod bench;
 mod bulk1;
 mod bulk2;
+mod job;
 mod composite;
 mod describe;
 mod evaluate;
