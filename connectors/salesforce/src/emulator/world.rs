@@ -9,7 +9,7 @@
 //!
 //! Nothing here sleeps, reads a clock or knows HTTP.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,136 +109,9 @@ pub type Change<'a> = (&'a str, Value);
 #[derive(Debug, Clone)]
 pub struct World {
     pub(super) options: WorldOptions,
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<String, data::Table>,
     pub(super) story: data::Story,
 }
-
-#[derive(Debug, Clone)]
-struct Table {
-    /// Every field there ever was, in slot order, and when it is seen.
-    columns: Vec<Column>,
-    name: Arc<str>,
-    /// The object without its fields.
-    frame: Object,
-    /// The object as it is seen from an instant on, in order of instants.
-    views: Vec<(Timestamp, Arc<Object>)>,
-    /// The same, with the fields that are not permitted: transactions write those as well.
-    full: Vec<(Timestamp, Arc<Object>)>,
-    /// Newest field of each name, for mutations.
-    slots: HashMap<String, usize>,
-    rows: BTreeMap<Arc<str>, Vec<Arc<Version>>>,
-    /// Ids in the order they came.
-    order: Vec<Arc<str>>,
-    serial: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Column {
-    field: Field,
-    from: Timestamp,
-    until: Option<Timestamp>,
-    hidden: Vec<(Timestamp, Option<Timestamp>)>,
-}
-
-impl Column {
-    fn is_there_at(&self, t: Timestamp) -> bool {
-        is_within(t, self.from, self.until)
-    }
-
-    fn seen_at(&self, t: Timestamp) -> bool {
-        let mut hidden = self.hidden.iter();
-        self.is_there_at(t) && !hidden.any(|&(from, until)| is_within(t, from, until))
-    }
-}
-
-fn is_within(t: Timestamp, from: Timestamp, until: Option<Timestamp>) -> bool {
-    t >= from && until.is_none_or(|until| t < until)
-}
-
-impl Table {
-    fn new(object: Object) -> Self {
-        let columns = object
-            .fields
-            .iter()
-            .map(|field| Column {
-                field: field.clone(),
-                from: BEGINNING,
-                until: None,
-                hidden: Vec::new(),
-            })
-            .collect();
-        let mut table = Self {
-            columns,
-            name: object.name.as_str().into(),
-            frame: Object {
-                fields: Vec::new(),
-                ..object
-            },
-            views: Vec::new(),
-            full: Vec::new(),
-            slots: HashMap::new(),
-            rows: BTreeMap::new(),
-            order: Vec::new(),
-            serial: 0,
-        };
-        table.refresh();
-        table
-    }
-
-    /// Works out the views after a change of the schema.
-    fn refresh(&mut self) {
-        let mut instants = vec![BEGINNING];
-        for column in &self.columns {
-            instants.push(column.from);
-            instants.extend(column.until);
-            for &(from, until) in &column.hidden {
-                instants.push(from);
-                instants.extend(until);
-            }
-        }
-        instants.sort_unstable();
-        instants.dedup();
-        let view_at = |instant: Timestamp, seen: &dyn Fn(&Column) -> bool| {
-            let columns = self.columns.iter().filter(|column| seen(column));
-            let fields = columns.map(|column| column.field.clone()).collect();
-            let frame = self.frame.clone();
-            (instant, Arc::new(Object { fields, ..frame }))
-        };
-        let views = instants
-            .iter()
-            .map(|&at| view_at(at, &|column| column.seen_at(at)))
-            .collect();
-        let full = instants
-            .iter()
-            .map(|&at| view_at(at, &|column| column.is_there_at(at)))
-            .collect();
-        self.views = views;
-        self.full = full;
-        self.slots = self
-            .columns
-            .iter()
-            .map(|column| (column.field.name.clone(), column.field.slot))
-            .collect();
-    }
-
-    fn view(&self, t: Timestamp) -> Option<&Arc<Object>> {
-        latest(&self.views, t)
-    }
-
-    fn full(&self, t: Timestamp) -> Arc<Object> {
-        latest(&self.full, t)
-            .cloned()
-            .unwrap_or_else(|| Arc::new(self.frame.clone()))
-    }
-}
-
-fn latest(views: &[(Timestamp, Arc<Object>)], t: Timestamp) -> Option<&Arc<Object>> {
-    let next = views.partition_point(|(from, _)| *from <= t);
-    views.get(next.checked_sub(1)?).map(|(_, object)| object)
-}
-
-/// Before everything: fields that were always there.
-const BEGINNING: Timestamp = Timestamp::EPOCH;
 
 /// Longest time a transaction stays open.
 pub const LONGEST_TRANSACTION: Duration = Duration::from_secs(600);
@@ -256,7 +129,9 @@ impl World {
         for blueprint in data::blueprints() {
             if world.options.nasty || !data::is_nasty(blueprint.name) {
                 let object = schema::build(&blueprint);
-                world.tables.insert(object.name.clone(), Table::new(object));
+                world
+                    .tables
+                    .insert(object.name.clone(), data::Table::new(object));
             }
         }
         data::seed(&mut world);
@@ -487,8 +362,7 @@ impl World {
             is_deleted: false,
             purged: false,
         };
-        table.rows.insert(id.clone(), vec![Arc::new(version)]);
-        table.order.push(id.clone());
+        table.push(&id, version);
         Ok(id)
     }
 
@@ -557,7 +431,7 @@ impl World {
     pub fn add_field(&mut self, object: &str, notation: &str, at: Timestamp) -> Result<()> {
         let table = self.table_mut(object)?;
         let field = schema::field(&table.frame.name, notation, table.columns.len());
-        table.columns.push(Column {
+        table.columns.push(data::Column {
             field,
             from: at,
             until: None,
@@ -620,11 +494,17 @@ impl World {
         let Some(table) = self.table(object) else {
             return Value::Null;
         };
-        let version = table.rows.get(id).and_then(|versions| versions.last());
         let slot = table.slots.get(name);
-        version
+        table
+            .last(id)
             .zip(slot)
             .map_or(Value::Null, |(version, &slot)| version.get(slot).clone())
+    }
+
+    /// Rows that refer to another and are not deleted, locked ones included.
+    pub(super) fn referring(&self, object: &str, field: &str, id: &str) -> Vec<Arc<str>> {
+        self.table(object)
+            .map_or_else(Vec::new, |table| table.referring(field, id))
     }
 
     /// A stored value of this very version of a row.
@@ -658,8 +538,13 @@ impl World {
         let bin = self.bin();
         let table = self.table_mut(object)?;
         let view = table.full(moment.begin);
-        let versions = table.rows.get_mut(id).ok_or_else(|| unknown("row", id))?;
-        let last = versions.last().cloned().ok_or_else(|| unknown("row", id))?;
+        let known = table.rows.get_key_value(id);
+        let (id, versions) = known.ok_or_else(|| unknown("row", id))?;
+        let id = id.clone();
+        let last = versions
+            .last()
+            .cloned()
+            .ok_or_else(|| unknown("row", &id))?;
         if last.visible > moment.begin {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -681,7 +566,7 @@ impl World {
         let number = last.number + 1;
         let mut draft = data::Draft::new(&view, &last.values, table.columns.len());
         if write == Write::Update {
-            data::fill(&mut draft, seed, id, number);
+            data::fill(&mut draft, seed, &id, number);
             draft.set("LastModifiedDate", Value::DateTime(moment.begin));
         }
         if write != Write::Purge {
@@ -697,14 +582,15 @@ impl World {
             draft.set_checked(name, value.clone())?;
         }
         data::finish(&mut draft);
-        versions.push(Arc::new(Version {
+        let version = Version {
             number,
             values: draft.into_values(),
             begin: moment.begin,
             visible: moment.visible,
             is_deleted,
             purged: write == Write::Purge,
-        }));
+        };
+        table.push(&id, version);
         Ok(())
     }
 
@@ -729,7 +615,7 @@ impl World {
         })
     }
 
-    fn table(&self, name: &str) -> Option<&Table> {
+    fn table(&self, name: &str) -> Option<&data::Table> {
         self.tables.get(name).or_else(|| {
             let mut tables = self.tables.iter();
             tables
@@ -738,13 +624,13 @@ impl World {
         })
     }
 
-    fn table_mut(&mut self, name: &str) -> Result<&mut Table> {
+    fn table_mut(&mut self, name: &str) -> Result<&mut data::Table> {
         self.tables
             .get_mut(name)
             .ok_or_else(|| unknown("object", name))
     }
 
-    fn column_mut(&mut self, object: &str, field: &str) -> Result<&mut Column> {
+    fn column_mut(&mut self, object: &str, field: &str) -> Result<&mut data::Column> {
         self.table_mut(object)?
             .columns
             .iter_mut()

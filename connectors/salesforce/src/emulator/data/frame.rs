@@ -9,8 +9,8 @@ use crate::emulator::schema::record_id;
 use crate::emulator::world::{Change, World};
 
 use super::dice::Dice;
+use super::numbers::money;
 use super::story::beginning;
-use super::values::money;
 use super::{nasty, objects, words};
 
 /// Creates what is there before the first event: staff, products, price books, campaigns.

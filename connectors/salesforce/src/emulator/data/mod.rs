@@ -7,11 +7,13 @@
 mod dice;
 mod frame;
 mod nasty;
+mod numbers;
 mod objects;
 mod removal;
 mod sales;
 mod scene;
 mod story;
+mod table;
 mod values;
 mod words;
 
@@ -22,4 +24,5 @@ pub(super) use frame::seed;
 pub(super) use nasty::is_nasty;
 pub(super) use objects::{blueprints, picklist};
 pub(super) use story::{Story, play};
+pub(super) use table::{Column, Table};
 pub(super) use values::{Draft, compute, fill, finish};

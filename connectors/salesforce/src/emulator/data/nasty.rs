@@ -11,7 +11,7 @@ use crate::emulator::model::{Value, canonical_number};
 use crate::emulator::schema::{Blueprint, Common, record_id};
 use crate::emulator::world::{Change, Moment, World};
 
-use super::values::day;
+use super::numbers::day;
 
 /// Columns of the wide object besides the common ones.
 const WIDE_COLUMNS: usize = 800;

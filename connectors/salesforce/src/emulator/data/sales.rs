@@ -7,9 +7,9 @@ use overlock_core::Result;
 
 use crate::emulator::model::Value;
 
+use super::numbers::{cents, date, day, decimal, money};
 use super::objects;
 use super::scene::Scene;
-use super::values::{cents, date, day, decimal, money};
 
 impl Scene<'_> {
     pub(super) fn convert_lead(&mut self) -> Result<()> {

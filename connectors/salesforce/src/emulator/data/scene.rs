@@ -10,9 +10,9 @@ use crate::emulator::world::{Change, LONGEST_TRANSACTION, Moment, World};
 
 use super::dice::Dice;
 use super::frame::counts;
+use super::numbers::{cents, day};
 use super::objects;
 use super::story::DAY;
-use super::values::{cents, day};
 
 /// One event: its instant, its dice and the world it changes.
 pub(super) struct Scene<'a> {
@@ -392,16 +392,10 @@ impl<'a> Scene<'a> {
 
     /// Rows that refer to another and are not deleted, locked ones included.
     pub(super) fn children(&self, object: &str, field: &str, id: &str) -> Vec<Arc<str>> {
-        let ids = self.world.ids(object).iter();
-        ids.filter(|child| {
-            let last = self.world.versions(object, child).last();
-            last.is_some_and(|version| !version.is_deleted && !version.purged)
-                && self.world.stored(object, child, field).as_text() == Some(id)
-        })
-        .cloned()
-        .collect()
+        self.world.referring(object, field, id)
     }
 }
+
 /// Fields of a lead that its campaign members show.
 const COPIED: [&str; 12] = [
     "FirstName",

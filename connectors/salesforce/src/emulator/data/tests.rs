@@ -10,7 +10,7 @@ use crate::emulator::schema::id18;
 use crate::emulator::world::{LONGEST_TRANSACTION, Moment, World, WorldOptions};
 
 use super::nasty;
-use super::values::cents;
+use super::numbers::cents;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
