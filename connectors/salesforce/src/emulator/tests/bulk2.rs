@@ -162,6 +162,11 @@ fn locators_are_stable_and_pages_tile_in_any_order() {
     pages.reverse();
     assert_eq!(pages.concat(), serial);
 
+    let other = org.job_id("SELECT Id FROM Contact");
+    let first = org.data(&format!("/jobs/query/{other}/results?maxRecords=3"));
+    let foreign = first.header("sforce-locator").to_owned();
+    let reply = org.data(&format!("/jobs/query/{id}/results?locator={foreign}"));
+    assert_eq!(reply.code(), "INVALID_QUERY_LOCATOR");
     let reply = org.data(&format!("/jobs/query/{id}/results?locator=AAAA"));
     assert_eq!(reply.code(), "INVALID_QUERY_LOCATOR");
     org.emulator

@@ -53,6 +53,17 @@ fn describe_follows_the_schema_and_304_hides_no_change() {
     };
     org.clock.advance(Duration::from_secs(2));
     assert_eq!(again().status, 304);
+    // A change in the very second of the client's copy must not hide behind it.
+    org.clock.advance(Duration::from_secs(58));
+    let describe = org.data("/sobjects/Contact/describe");
+    let modified_contact = describe.header("last-modified").to_owned();
+    let now = org.clock.now();
+    org.emulator
+        .with_world(|world| world.hide_field("Contact", "Email", now, None))
+        .unwrap();
+    let target = "/services/data/v62.0/sobjects/Contact/describe";
+    let since = [("if-modified-since", modified_contact.as_str())];
+    assert_eq!(org.call("GET", target, &since, "").status, 200);
     let now = org.clock.now();
     org.emulator
         .with_world(|world| world.hide_field("Account", "Industry", now, None))
