@@ -131,7 +131,7 @@ def short(value):
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 3] + "..."
 
 
-def compare_stream(name, theirs, key_names, ours, doubled, columns):
+def compare_stream(name, theirs, key_names, ours, doubled, columns, ignored):
     """Problems of one stream as text."""
     problems = [f"{name}: {key} is there twice" for key in doubled]
     seen = {}
@@ -144,6 +144,8 @@ def compare_stream(name, theirs, key_names, ours, doubled, columns):
             problems.append(f"{name}: {key} is lost")
             continue
         for column, value in row.items():
+            if column in ignored:
+                continue
             if isinstance(value, dict) or column not in columns:
                 if isinstance(value, dict) or value is None:
                     continue  # A compound: its parts are compared.
@@ -160,9 +162,11 @@ def main():
     parser.add_argument("client", type=pathlib.Path)
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--rows", type=pathlib.Path)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="streams, separated by commas")
+    parser.add_argument("--ignore", default="", help="columns that no client can agree on")
     arguments = parser.parse_args()
     only = set(filter(None, arguments.only.split(",")))
+    ignored = set(arguments.ignore.split(","))
     streams, keys = client_rows(arguments.client, only)
     others, _ = client_rows(arguments.rows, only) if arguments.rows else ({}, {})
     problems, total, extra = [], 0, 0
@@ -182,7 +186,7 @@ def main():
                 continue
             ours = {tuple(row[key] for key in key_names): row for row in others[name]}
             doubled, columns = [], {column for row in others[name] for column in row}
-        count, found = compare_stream(name, theirs, key_names, ours, doubled, columns)
+        count, found = compare_stream(name, theirs, key_names, ours, doubled, columns, ignored)
         total += count
         extra += len(ours) - len({tuple(row.get(key) for key in key_names) for row in theirs} & set(ours))
         problems += found

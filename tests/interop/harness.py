@@ -76,17 +76,30 @@ def client_env(base_url):
 def emulator(command):
     """Starts an emulator that prints one line of JSON with `base_url` and `login`, and ends it."""
     process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, cwd=ROOT, start_new_session=True
+        [str(part) for part in command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
     )
     deadline = threading.Timer(900, process.kill)
     deadline.start()
     try:
         line = process.stdout.readline()
         check(line.strip(), f"{command}: ended before it said where it listens")
-        yield json.loads(line)
+        yield json.loads(line) | {"process": process}
     finally:
         deadline.cancel()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=20)
+        process.stdin.close()
         process.stdout.close()
+
+
+def advance(where, seconds):
+    """Lets time go by in the emulated org."""
+    check("process" in where, "only an emulator that was started here can be advanced")
+    where["process"].stdin.write(f"advance {seconds}\n".encode())
+    where["process"].stdin.flush()
+    check(where["process"].stdout.readline().strip(), "the emulator did not answer")
