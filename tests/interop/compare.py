@@ -144,7 +144,7 @@ def compare_stream(name, theirs, key_names, ours, doubled, columns, ignored):
             problems.append(f"{name}: {key} is lost")
             continue
         for column, value in row.items():
-            if column in ignored:
+            if column in ignored or f"{name}.{column}" in ignored:
                 continue
             if isinstance(value, dict) or column not in columns:
                 if isinstance(value, dict) or value is None:
@@ -163,7 +163,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--rows", type=pathlib.Path)
     parser.add_argument("--only", default="", help="streams, separated by commas")
-    parser.add_argument("--ignore", default="", help="columns that no client can agree on")
+    parser.add_argument("--ignore", default="", help="columns (or STREAM.COLUMN) that no client can agree on")
     arguments = parser.parse_args()
     only = set(filter(None, arguments.only.split(",")))
     ignored = set(arguments.ignore.split(","))
