@@ -1,0 +1,204 @@
+//! What to look at: a table, a folder of tables, or a single Parquet file.
+
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use overlock_core::text::printable;
+use overlock_core::{CommitId, Error, ErrorKind, Result};
+use overlock_local::{Table, View};
+use overlock_package as package;
+
+use crate::app::App;
+use crate::config::Wanted;
+use crate::failure::{Failure, Outcome};
+use crate::suggest;
+
+/// What the user points at.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A table and its name.
+    Table(String, Table),
+    /// A folder of tables.
+    Folder(Vec<(String, PathBuf)>),
+    /// One Parquet file.
+    File(PathBuf),
+}
+
+/// Finds `text` on disk, else as `source.stream` or `source` of the project.
+pub(super) fn find(app: &App, text: &str) -> Outcome<Target> {
+    let path = Path::new(text);
+    if std::fs::symlink_metadata(path).is_ok() {
+        return Ok(open(path)?);
+    }
+    let looks_like_a_path = text.contains(std::path::MAIN_SEPARATOR) || text.ends_with(".parquet");
+    if looks_like_a_path {
+        return Err(Error::new(ErrorKind::NotFound, "find what to look at")
+            .context("path", path.display())
+            .hint("give a table as SOURCE.STREAM, its folder, or a .parquet file")
+            .into());
+    }
+    let project = app.project(Wanted::All)?;
+    let (source, stream) = text
+        .split_once('.')
+        .map_or((text, None), |(a, b)| (a, Some(b)));
+    let mut roots = vec![app.data_dir(&project, None)?];
+    if app.global.data_dir.is_none() {
+        for name in project.destinations() {
+            roots.push(project.destination(Some(name))?);
+        }
+    }
+    roots.dedup();
+    let mut known = Vec::new();
+    for root in &roots {
+        let folder = root.join(source);
+        // A name of a source is never a path: `..` finds nothing here.
+        let is_name = overlock_core::SourceName::new(source).is_ok();
+        let tables = if is_name {
+            overlock_local::tables(&folder)?
+        } else {
+            Vec::new()
+        };
+        match stream {
+            None if !tables.is_empty() => return Ok(open(&folder)?),
+            None => {}
+            Some(stream) => {
+                if let Some((name, dir)) = tables.iter().find(|(name, _)| name.as_str() == stream) {
+                    return Ok(Target::Table(name.to_string(), Table::open(dir)?));
+                }
+            }
+        }
+        known.extend(
+            tables
+                .into_iter()
+                .map(|(name, _)| format!("{source}.{name}")),
+        );
+        known.extend(
+            project
+                .sources()
+                .iter()
+                .filter(|_| stream.is_none())
+                .map(|name| (*name).to_owned()),
+        );
+    }
+    let hint = suggest::sentence(text, known.iter().map(String::as_str))
+        .unwrap_or_else(|| "run a sync first, or give a folder or a .parquet file".to_owned());
+    Err(Failure::usage(
+        format!("find a table `{}`", printable(text)),
+        hint,
+    ))
+}
+
+/// Opens a path.
+pub(super) fn open(path: &Path) -> Result<Target> {
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        Error::new(ErrorKind::NotFound, "look at the path")
+            .context("path", path.display())
+            .source(error)
+    })?;
+    if metadata.is_dir() {
+        let name = path.canonicalize().ok();
+        let name = name
+            .as_deref()
+            .unwrap_or(path)
+            .file_name()
+            .unwrap_or_default();
+        return match Table::open(path) {
+            Ok(table) => Ok(Target::Table(printable(&name.to_string_lossy()), table)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let tables = overlock_local::tables(path)?;
+                if tables.is_empty() {
+                    return Err(error);
+                }
+                let tables = tables
+                    .into_iter()
+                    .map(|(name, dir)| (name.to_string(), dir));
+                Ok(Target::Folder(tables.collect()))
+            }
+            Err(error) => Err(error),
+        };
+    }
+    if !metadata.is_file() {
+        // A FIFO or a device could keep us waiting for ever.
+        return Err(Error::new(
+            ErrorKind::Config,
+            "look into what is neither a folder nor a regular file",
+        )
+        .context("path", path.display()));
+    }
+    Ok(Target::File(path.to_owned()))
+}
+
+/// Rows to look at.
+#[derive(Debug)]
+pub(super) enum Rows {
+    /// Of a table.
+    Table(Table, View),
+    /// Of a file.
+    File(PathBuf),
+}
+
+/// Batches of rows.
+pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
+
+impl Rows {
+    /// Their columns.
+    pub(super) fn schema(&self) -> Result<SchemaRef> {
+        match self {
+            Self::Table(table, view) => table.schema(*view),
+            Self::File(path) => Ok(package::file_info(path)?.schema),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> Result<u64> {
+        match self {
+            Self::Table(table, view) => table.count(*view),
+            Self::File(path) => Ok(package::file_info(path)?.rows),
+        }
+    }
+
+    /// The rows, with these columns (`None`: all).
+    pub(super) fn scan(&self, columns: Option<&[String]>) -> Result<Batches> {
+        Ok(match self {
+            Self::Table(table, view) => Box::new(table.scan(*view, columns)?),
+            Self::File(path) => Box::new(package::read_file(path, columns)?),
+        })
+    }
+}
+
+/// A commit by its id, the beginning of its id, `head` or `head~2`.
+pub(super) fn commit(table: &Table, text: &str) -> Result<CommitId> {
+    let commits = table.commits();
+    let refuse = |message: String| {
+        Err(Error::new(ErrorKind::Config, message)
+            .hint("`overlock inspect TABLE commits` lists the commits; `head` is the newest, `head~1` the one before"))
+    };
+    let shown = printable(text);
+    if let Some(rest) = text.strip_prefix("head") {
+        let back = if rest.is_empty() {
+            Some(0)
+        } else {
+            rest.strip_prefix('~').and_then(|n| n.parse::<usize>().ok())
+        };
+        let index = back.and_then(|back| commits.len().checked_sub(back.checked_add(1)?));
+        return match index.and_then(|index| commits.get(index)) {
+            Some(info) => Ok(info.commit.id),
+            None => refuse(format!(
+                "find the commit `{shown}`: there are {}",
+                commits.len()
+            )),
+        };
+    }
+    let upper = text.to_ascii_uppercase();
+    let mut found = commits
+        .iter()
+        .filter(|info| info.commit.id.to_string().starts_with(&upper));
+    match (found.next(), found.next()) {
+        (Some(info), None) if text.len() >= 4 => Ok(info.commit.id),
+        (Some(_), _) => refuse(format!(
+            "tell which commit `{shown}` means: several begin so"
+        )),
+        (None, _) => refuse(format!("find the commit `{shown}`")),
+    }
+}
