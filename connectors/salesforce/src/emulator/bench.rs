@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ use super::schema::{self, Blueprint};
 /// Different rows; more repeat them.
 const TEMPLATE_ROWS: u64 = 100_000;
 
-/// Bytes of finished pages that are kept.
+/// Bytes of finished pages that are kept, all selections together.
 const KEEP_BYTES: u64 = 700 * 1024 * 1024;
+
+/// Selections that are remembered for the next query of the same text.
+const KEEP_SELECTIONS: usize = 4;
 
 /// Bytes per block of a page.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -43,6 +47,8 @@ pub(super) struct Bench {
     object: Arc<Object>,
     template: Arc<Vec<Row>>,
     rows: u64,
+    /// Bytes of pages that all selections keep.
+    kept_bytes: Arc<AtomicU64>,
     selections: Mutex<HashMap<String, Arc<Selection>>>,
 }
 
@@ -58,6 +64,7 @@ impl Bench {
             template: Arc::new(template.collect()),
             object,
             rows,
+            kept_bytes: Arc::default(),
             selections: Mutex::new(HashMap::new()),
         }
     }
@@ -97,7 +104,11 @@ impl Bench {
             columns,
             lines: Mutex::new(None),
             kept: Mutex::new(Kept::default()),
+            kept_bytes: self.kept_bytes.clone(),
         });
+        if selections.len() >= KEEP_SELECTIONS {
+            selections.clear();
+        }
         selections.insert(key, selection.clone());
         selection
     }
@@ -147,6 +158,14 @@ pub(super) struct Selection {
     count: u64,
     lines: Mutex<Option<(CsvStyle, Arc<Lines>)>>,
     kept: Mutex<Kept>,
+    kept_bytes: Arc<AtomicU64>,
+}
+
+impl Drop for Selection {
+    fn drop(&mut self) {
+        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.kept_bytes.fetch_sub(kept.bytes, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -270,7 +289,8 @@ impl Selection {
         }
         let blocks = Arc::new(blocks);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.bytes + length <= KEEP_BYTES {
+        if self.kept_bytes.load(Ordering::Relaxed) + length <= KEEP_BYTES {
+            self.kept_bytes.fetch_add(length, Ordering::Relaxed);
             kept.bytes += length;
             kept.pages.insert((from, end), blocks.clone());
         }
