@@ -62,7 +62,7 @@ fn arguments() -> Result<Arguments> {
             "--seed" => arguments.seed = value()?.parse().map_err(|_| wrong(&name))?,
             "--scale" => arguments.scale = value()?.parse().map_err(|_| wrong(&name))?,
             "--behind-secs" => {
-                arguments.behind_secs = value()?.parse().map_err(|_| wrong(&name))?
+                arguments.behind_secs = value()?.parse().map_err(|_| wrong(&name))?;
             }
             "--nasty" => arguments.nasty = true,
             "--evolve" => arguments.evolve = true,
