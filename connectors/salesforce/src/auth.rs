@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::{self, Settings};
-use crate::{api, files, limits};
+use crate::{errors, files, limits};
 
 /// Logs in as the settings say.
 pub(crate) struct Login {
@@ -125,7 +125,7 @@ impl Login {
         if !(200..300).contains(&response.status) {
             let body = String::from_utf8_lossy(&response.body);
             let safe = client.redactor().redact(&body);
-            return Err(api::login_error(response.status, safe.as_bytes())
+            return Err(errors::login_error(response.status, safe.as_bytes())
                 .context("token_url", self.token_url.as_str()));
         }
         response.json()

@@ -8,7 +8,8 @@ use overlock_core::{Error, ErrorKind, Event, Events, Result, StreamName, Timesta
 use overlock_kit::Http;
 use overlock_kit::http::{Api, Body, HeaderMap, Quota, Request, Response, Verdict};
 
-use crate::api::{self, Meaning, Version};
+use crate::api::{self, Version};
+use crate::errors::{self, Meaning};
 use crate::limits;
 
 /// How Salesforce's answers read.
@@ -20,11 +21,11 @@ impl Api for Answers {
         if (200..300).contains(&status) {
             return Verdict::Ok;
         }
-        let error = api::parse_error(body);
-        match api::meaning(status, &error) {
+        let error = errors::parse_error(body);
+        match errors::meaning(status, &error) {
             Meaning::SessionExpired => Verdict::RefreshAuth,
             Meaning::Transient | Meaning::Throttled => Verdict::Retry { after: None },
-            _ => Verdict::Fail(api::to_error(status, &error)),
+            _ => Verdict::Fail(errors::to_error(status, &error)),
         }
     }
 

@@ -491,7 +491,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn parse(extra: serde_json::Value) -> std::result::Result<Settings, serde_json::Error> {
+    fn parse(extra: &serde_json::Value) -> std::result::Result<Settings, serde_json::Error> {
         let mut values = json!({"auth": {"kind": "client_credentials", "client_id": "abc", "client_secret": "secret-1"}});
         for (key, value) in extra.as_object().unwrap() {
             values[key] = value.clone();
@@ -501,7 +501,7 @@ mod tests {
 
     #[test]
     fn defaults_are_the_documented_ones() {
-        let settings = parse(json!({})).unwrap();
+        let settings = parse(&json!({})).unwrap();
         settings.validate().unwrap();
         assert_eq!(settings.lookback, Duration::from_secs(900));
         assert_eq!(
@@ -520,7 +520,7 @@ mod tests {
 
     #[test]
     fn token_url_and_audience_are_independent() {
-        let settings = parse(json!({
+        let settings = parse(&json!({
             "login_url": "https://acme.my.salesforce.com",
             "token_url": "https://other.my.salesforce.com/services/oauth2/token",
             "audience": "https://test.salesforce.com",
@@ -563,7 +563,7 @@ mod tests {
             (json!({"max_api_calls": 0}), "max_api_calls"),
             (json!({"api_version": "29.0"}), "api_version"),
         ] {
-            let error = parse(extra.clone()).unwrap().validate().unwrap_err();
+            let error = parse(&extra).unwrap().validate().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{extra}");
             assert_eq!(error.get("key"), Some(key), "{extra}");
         }
@@ -574,10 +574,10 @@ mod tests {
             json!({"auth": {"kind": "jwt", "client_id": "a", "username": "u", "private_key": "p", "x": 1}}),
             json!({"lookback": 15}),
         ] {
-            assert!(parse(extra.clone()).is_err(), "{extra}");
+            assert!(parse(&extra).is_err(), "{extra}");
         }
         assert!(
-            parse(json!({"login_url": "http://127.0.0.1:8080"}))
+            parse(&json!({"login_url": "http://127.0.0.1:8080"}))
                 .unwrap()
                 .validate()
                 .is_ok()

@@ -14,9 +14,9 @@ use overlock_kit::http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::api::Meaning;
 use crate::client::Client;
 use crate::describe::{self, Global, Object};
+use crate::errors::{self, Meaning};
 use crate::{api, files, limits};
 
 /// Composite calls in flight.
@@ -40,6 +40,12 @@ struct Cached {
     object: Object,
 }
 
+impl Cached {
+    fn is_trusted(&self, now: Timestamp) -> bool {
+        now >= self.fetched && now.since(self.fetched) < limits::DESCRIBE_TRUST
+    }
+}
+
 /// What errors taught about objects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Verdicts {
@@ -54,6 +60,8 @@ pub(crate) struct Verdict {
     pub(crate) api: String,
     /// Bulk refuses it, REST does not.
     pub(crate) rest_only: bool,
+    /// When, by the local clock.
+    pub(crate) at: Timestamp,
     /// The server's reason.
     pub(crate) reason: String,
 }
@@ -121,12 +129,16 @@ impl Discovery {
         revalidate: bool,
     ) -> Result<Vec<(String, Result<Arc<Object>>)>> {
         let version = self.client.version();
-        let cached: Vec<Option<Cached>> = if revalidate {
+        let mut cached: Vec<Option<Cached>> = names
+            .iter()
+            .map(|name| revalidate.then(|| self.cached(name)).flatten())
+            .collect();
+        if cached.iter().any(Option::is_some) {
             let now = self.client.server_now().await?;
-            names.iter().map(|name| self.cached(name, now)).collect()
-        } else {
-            names.iter().map(|_| None).collect()
-        };
+            for slot in &mut cached {
+                slot.take_if(|cached| !cached.is_trusted(now));
+            }
+        }
         let parts: Vec<Part> = names
             .iter()
             .zip(&cached)
@@ -195,12 +207,9 @@ impl Discovery {
         self.client.send(request).await?.json()
     }
 
-    fn cached(&self, name: &str, now: Timestamp) -> Option<Cached> {
+    fn cached(&self, name: &str) -> Option<Cached> {
         let cached: Cached = files::read(&self.path("describe", name)?)?;
-        let fits = cached.api == self.client.version().as_str()
-            && cached.object.name == name
-            && now >= cached.fetched
-            && now.since(cached.fetched) < limits::DESCRIBE_TRUST;
+        let fits = cached.api == self.client.version().as_str() && cached.object.name == name;
         fits.then_some(cached)
     }
 
@@ -253,7 +262,10 @@ impl Discovery {
     pub(crate) fn verdict(&self, name: &str) -> Option<Verdict> {
         let verdicts = lock(&self.verdicts);
         let verdict = verdicts.objects.get(name)?;
-        (verdict.api == self.client.version().as_str()).then(|| verdict.clone())
+        // Permissions and features change: an old verdict is tried again.
+        let age = self.client.http().now().since(verdict.at);
+        let holds = verdict.api == self.client.version().as_str() && age < limits::VERDICT_LIFE;
+        holds.then(|| verdict.clone())
     }
 
     /// Remembers what an error taught.
@@ -261,6 +273,7 @@ impl Discovery {
         let verdict = Verdict {
             api: self.client.version().as_str().to_owned(),
             rest_only,
+            at: self.client.http().now(),
             reason: error.message().to_owned(),
         };
         let mut verdicts = lock(&self.verdicts);
@@ -359,7 +372,7 @@ impl AnswerPart {
 
     fn refusal(&self) -> Error {
         let body = self.body.as_ref().map_or("", |body| body.get());
-        api::to_error(self.http_status_code, &api::parse_error(body.as_bytes()))
+        errors::to_error(self.http_status_code, &errors::parse_error(body.as_bytes()))
     }
 }
 

@@ -87,6 +87,9 @@ pub const MAX_EMPTY_PAGES: u32 = 10;
 /// because it is not documented that a change of field-level security counts as a modification.
 pub const DESCRIBE_TRUST: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long an error's verdict about an object is believed.
+pub const VERDICT_LIFE: Duration = Duration::from_secs(30 * 24 * 3_600);
+
 /// Where a range without a lower bound is cut first. Salesforce opened in 1999; rows with older stamps
 /// are imports, and stay in the open part.
 pub const OLDEST_SPLIT_SECONDS: i64 = 946_684_800; // 2000-01-01T00:00:00Z

@@ -216,6 +216,7 @@ pub fn refusal(object: &Object) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use super::{replication_key as key_of, stream as stream_of};
 
     fn field(name: &str, kind: &str) -> Field {
         Field {
@@ -314,7 +315,7 @@ mod tests {
             field("BillingAddress", "address"),
             field("Name", "string"),
         ]);
-        let stream = super::stream(&with_parts).unwrap();
+        let stream = stream_of(&with_parts).unwrap();
         let names: Vec<_> = stream
             .schema
             .fields()
@@ -326,9 +327,7 @@ mod tests {
 
         let alone = object(vec![field("Where__c", "location")]);
         assert!(!fits_bulk(&alone, &["Where__c"]));
-        assert!(stream::is_json(
-            super::stream(&alone).unwrap().schema.field(0)
-        ));
+        assert!(stream::is_json(stream_of(&alone).unwrap().schema.field(0)));
     }
 
     #[test]
@@ -336,7 +335,7 @@ mod tests {
         // covers: L6
         let key = |names: &[&str]| {
             let fields = names.iter().map(|name| field(name, "datetime")).collect();
-            super::replication_key(&object(fields)).map(ToOwned::to_owned)
+            key_of(&object(fields)).map(ToOwned::to_owned)
         };
         assert_eq!(
             key(&["CreatedDate", "LastModifiedDate", "SystemModstamp"]).as_deref(),
@@ -350,16 +349,16 @@ mod tests {
         assert_eq!(key(&["Name"]), None);
         let mut unfilterable = field("SystemModstamp", "datetime");
         unfilterable.filterable = false;
-        assert_eq!(super::replication_key(&object(vec![unfilterable])), None);
+        assert_eq!(key_of(&object(vec![unfilterable])), None);
 
         let durable = object(vec![field("Id", "id"), field("DurableId", "string")]);
-        let stream = super::stream(&durable).unwrap();
+        let stream = stream_of(&durable).unwrap();
         assert_eq!(stream.primary_key, ["DurableId"]);
         assert_eq!(stream.deletes, Deletes::NotReported);
         assert!(!stream.incremental && stream.exact_states);
-        let none = super::stream(&object(vec![field("Label", "string")])).unwrap();
+        let none = stream_of(&object(vec![field("Label", "string")])).unwrap();
         assert!(none.primary_key.is_empty());
-        let deleted = super::stream(&object(vec![
+        let deleted = stream_of(&object(vec![
             field("Id", "id"),
             field(IS_DELETED, "boolean"),
         ]))

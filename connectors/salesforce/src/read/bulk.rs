@@ -6,68 +6,22 @@
 //! the rows that were already delivered, which kit proves to be the same bytes.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::StreamExt as _;
-use overlock_core::{BoxStream, Error, ErrorKind, Result, StreamName, crash_point};
+use overlock_core::{BoxStream, Error, ErrorKind, Result, crash_point};
 use overlock_kit::http::Request;
 use overlock_kit::rows::{Counts, CsvDecoder, Decoded, Prefix, decode_csv};
 use overlock_kit::{Poll, poll};
 use serde::{Deserialize, Serialize};
 
+use super::jobs::Guard;
 use super::out::Out;
 use super::{Place, Reader, Work};
-use crate::api::{self, Locator, Meaning, Version};
-use crate::client::Client;
+use crate::api::{self, Locator, Version};
+use crate::errors::{self, Meaning};
+use crate::limits;
 use crate::state::JobAt;
-use crate::{files, limits};
-
-/// Jobs that were made and that nobody will read; swept by the next call that may wait.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Orphans(Arc<Mutex<Vec<String>>>);
-
-impl Orphans {
-    /// Takes all of them.
-    pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn guard(&self, id: &str) -> Guard {
-        Guard {
-            orphans: self.clone(),
-            id: Some(id.to_owned()),
-        }
-    }
-}
-
-/// Makes its job an orphan when dropped, unless a state names the job by then.
-#[derive(Debug)]
-pub(super) struct Guard {
-    orphans: Orphans,
-    id: Option<String>,
-}
-
-impl Guard {
-    fn keep(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            let mut orphans = self
-                .orphans
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            orphans.push(id);
-        }
-    }
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -176,11 +130,11 @@ async fn wait(reader: &Reader<'_>, version: &Version, id: &str) -> Result<Option
         let job: Job = reader.client().send(request).await?.json()?;
         match job.state.as_str() {
             "JobComplete" => Ok(Some(job.number_records_processed)),
-            "Failed" => Err(api::job_error(
+            "Failed" => Err(errors::job_error(
                 job.error_message.as_deref().unwrap_or("no reason given"),
             )
             .context("job", id)),
-            "Aborted" => Err(api::job_error("the job was aborted at Salesforce")
+            "Aborted" => Err(errors::job_error("the job was aborted at Salesforce")
                 .context("job", id)
                 .context("job_state", "Aborted")),
             // Also states that are new to us.
@@ -625,104 +579,3 @@ fn circle() -> Error {
         "get on: Salesforce names a result page that was read already",
     )
 }
-
-/// Deletes a job that nobody will read, aborting it first if it still runs. Best effort.
-pub(crate) async fn discard(client: &Client, id: &str) {
-    let path = client.version().job(id);
-    let deleted = client.send(Request::delete(path.clone())).await;
-    if deleted.is_err() {
-        let abort = Request::patch(path.clone(), r#"{"state":"Aborted"}"#).idempotent(true);
-        let aborted = client.send(abort).await;
-        if aborted.is_ok() {
-            let again = client.send(Request::delete(path)).await;
-            tracing::debug!(job = id, deleted = again.is_ok(), "Job is aborted.");
-        }
-    }
-}
-
-/// A job whose rows were all yielded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Done {
-    stream: StreamName,
-    id: String,
-    api: String,
-}
-
-/// Jobs to be deleted once a later read shows that nobody needs them any more. Kept on disk, for that
-/// read is usually another run's.
-#[derive(Debug)]
-pub(crate) struct JobsDone {
-    path: PathBuf,
-    list: Mutex<Vec<Done>>,
-}
-
-impl JobsDone {
-    /// Goes on with the list in this file.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        let list = Mutex::new(files::read(&path).unwrap_or_default());
-        Self { path, list }
-    }
-
-    fn add(&self, stream: &StreamName, id: &str, version: &Version) {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.iter().any(|done| done.id == id) {
-            return;
-        }
-        list.push(Done {
-            stream: stream.clone(),
-            id: id.to_owned(),
-            api: version.as_str().to_owned(),
-        });
-        // Salesforce forgets jobs after seven days, so a list need not grow without end.
-        if list.len() > limits::MAX_JOBS_DONE {
-            list.remove(0);
-        }
-        self.store(&list);
-    }
-
-    fn store(&self, list: &[Done]) {
-        if let Err(error) = files::replace(&self.path, &list, || ()) {
-            tracing::debug!(%error, "List of finished jobs is not kept.");
-        }
-    }
-
-    /// Deletes the jobs of a stream but for the one that its state names. Never an error: what cannot be
-    /// deleted goes away by itself.
-    pub(super) async fn delete(&self, client: &Client, stream: &StreamName, keep: Option<&str>) {
-        let due: Vec<Done> = {
-            let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_due = |done: &&Done| done.stream == *stream && Some(done.id.as_str()) != keep;
-            list.iter()
-                .filter(is_due)
-                .take(limits::MAX_JOBS_DELETED)
-                .cloned()
-                .collect()
-        };
-        if due.is_empty() {
-            return;
-        }
-        for done in &due {
-            crash_point!("S4.before_job_delete");
-            let Ok(version) = Version::parse(&done.api) else {
-                continue;
-            };
-            let request = Request::delete(version.job(&done.id)).stream(stream);
-            match client.send(request).await {
-                Err(error) if Meaning::of(&error) != Some(Meaning::Gone) => {
-                    let message = format!(
-                        "Bulk job {} could not be deleted; Salesforce deletes it after seven days: {error}",
-                        done.id
-                    );
-                    client.warn("W0303", Some(stream), message);
-                }
-                _ => {}
-            }
-        }
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.retain(|done| !due.contains(done));
-        self.store(&list);
-    }
-}
-
-/// Waits for a place among the jobs in flight; far longer than any job takes.
-pub(crate) const JOB_PLACE_WAIT: Duration = Duration::from_secs(24 * 3_600);

@@ -8,6 +8,7 @@
 //! **Invariant:** the state moves to the end of a window only after all of its rows were yielded.
 
 mod bulk;
+mod jobs;
 mod out;
 mod rest;
 mod wide;
@@ -26,12 +27,13 @@ use overlock_core::{
 };
 use overlock_kit::rows;
 
-use self::bulk::Guard;
-pub(crate) use self::bulk::{JOB_PLACE_WAIT, JobsDone, Orphans, discard};
+use self::jobs::Guard;
+pub(crate) use self::jobs::{JOB_PLACE_WAIT, JobsDone, Orphans, discard};
 use self::out::Out;
-use crate::api::{self, Direction, Meaning, Select};
+use crate::api::{self, Direction, Select};
 use crate::client::{Client, shared_key};
 use crate::describe::Object;
+use crate::errors::Meaning;
 use crate::limits;
 use crate::source::Salesforce;
 use crate::state::{JobAt, Position, QueryAt, Slice};

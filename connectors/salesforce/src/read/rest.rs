@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 
 use super::out::Out;
 use super::{Place, Reader};
-use crate::api::{self, Meaning};
+use crate::api;
+use crate::errors::Meaning;
 use crate::limits;
 use crate::state::QueryAt;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use overlock_core::Timestamp;
 
 use crate::state::Slice;
-use crate::{api, limits};
+use crate::{ids, limits};
 
 /// Slices that cover `lower <= stamp < upper` without gap or overlap, oldest first. An open lower end
 /// stays open in the first slice; `oldest` says where the rows begin there, for cutting only.
@@ -66,7 +66,7 @@ pub(super) fn halve_time(slice: &Slice) -> Option<[Slice; 2]> {
 
 /// Two halves of the slice's Ids, given the smallest and largest Id in it.
 pub(super) fn halve_ids(slice: &Slice, smallest: &str, largest: &str) -> Option<[Slice; 2]> {
-    let middle = api::id_between(smallest, largest)?;
+    let middle = ids::id_between(smallest, largest)?;
     let first = Slice {
         through: Some(middle.clone()),
         ..slice.clone()

@@ -1,6 +1,11 @@
 //! An emulated org on a loopback port, a source connected to it, and what a read of it gave.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![expect(dead_code, reason = "each test binary uses its own part of this")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests: a failure is the test's"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,15 +29,15 @@ use overlock_sandbox::{
 use serde_json::{Value, json};
 
 /// Where the world's history ends.
-pub const START: &str = "2026-03-01T12:00:00Z";
+pub(crate) const START: &str = "2026-03-01T12:00:00Z";
 
-pub fn time(text: &str) -> Timestamp {
+pub(crate) fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
 /// What the org does at a request besides answering it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mischief {
+pub(crate) enum Mischief {
     ExpireSessions,
     ForgetJobs,
 }
@@ -72,7 +77,7 @@ impl Emulator for Hooked {
 }
 
 /// A running org.
-pub struct Org {
+pub(crate) struct Org {
     hooked: Arc<Hooked>,
     server: Server,
     clock: VirtualClock,
@@ -81,7 +86,7 @@ pub struct Org {
 
 impl Org {
     /// A few hundred rows; nothing changes by itself; an hour after the last change.
-    pub fn small() -> Self {
+    pub(crate) fn small() -> Self {
         Self::of(WorldOptions {
             history_days: 20,
             scale: 3,
@@ -90,11 +95,11 @@ impl Org {
         })
     }
 
-    pub fn of(options: WorldOptions) -> Self {
+    pub(crate) fn of(options: WorldOptions) -> Self {
         Self::with(options, Credentials::default())
     }
 
-    pub fn with(options: WorldOptions, credentials: Credentials) -> Self {
+    pub(crate) fn with(options: WorldOptions, credentials: Credentials) -> Self {
         let clock = VirtualClock::still(options.start.plus(Duration::from_secs(3_600)));
         let emulator = SalesforceEmulator::new(World::seeded(options), clock.clone())
             .with_credentials(credentials.clone())
@@ -102,7 +107,7 @@ impl Org {
         Self::start(emulator, clock, credentials)
     }
 
-    pub fn start(
+    pub(crate) fn start(
         emulator: SalesforceEmulator,
         clock: VirtualClock,
         credentials: Credentials,
@@ -126,37 +131,37 @@ impl Org {
         }
     }
 
-    pub fn emulator(&self) -> &SalesforceEmulator {
+    pub(crate) fn emulator(&self) -> &SalesforceEmulator {
         &self.hooked.inner
     }
 
-    pub fn clock(&self) -> VirtualClock {
+    pub(crate) fn clock(&self) -> VirtualClock {
         self.clock.clone()
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         self.server.base_url()
     }
 
-    pub fn requests(&self) -> Vec<RequestRecord> {
+    pub(crate) fn requests(&self) -> Vec<RequestRecord> {
         self.server.requests()
     }
 
     /// Requests whose path contains the text.
-    pub fn count(&self, method: &str, part: &str) -> usize {
+    pub(crate) fn count(&self, method: &str, part: &str) -> usize {
         let fits = |record: &&RequestRecord| record.method == method && record.path.contains(part);
         self.requests().iter().filter(fits).count()
     }
 
-    pub fn fault(&self, matches: Match, fault: Fault) {
+    pub(crate) fn fault(&self, matches: Match, fault: Fault) {
         self.server.faults().add(matches, fault);
     }
 
-    pub fn fault_at(&self, index: u64, fault: Fault) {
+    pub(crate) fn fault_at(&self, index: u64, fault: Fault) {
         let matches = Match {
             index: Some(index),
             times: Some(1),
@@ -165,12 +170,12 @@ impl Org {
         self.fault(matches, fault);
     }
 
-    pub fn mischief_at(&self, index: u64, what: Mischief) {
+    pub(crate) fn mischief_at(&self, index: u64, what: Mischief) {
         self.hooked.mischief.lock().unwrap().push((index, what));
     }
 
     /// Runs before each request is answered; an answer of the hook replaces the true one.
-    pub fn hook(
+    pub(crate) fn hook(
         &self,
         hook: impl FnMut(&Request, &SalesforceEmulator) -> Option<Response> + Send + 'static,
     ) {
@@ -178,7 +183,7 @@ impl Org {
     }
 
     /// Keys of all rows that a complete sync shows now.
-    pub fn keys(&self, object: &str) -> BTreeSet<String> {
+    pub(crate) fn keys(&self, object: &str) -> BTreeSet<String> {
         let now = self.now();
         let rows = self
             .emulator()
@@ -186,7 +191,7 @@ impl Org {
         rows.into_iter().map(|row| row.key).collect()
     }
 
-    pub fn canaries(&self) -> Vec<String> {
+    pub(crate) fn canaries(&self) -> Vec<String> {
         let known = &self.credentials;
         let mut canaries = vec![
             known.client_secret.clone(),
@@ -205,7 +210,7 @@ impl Org {
     }
 
     /// The settings of a source, quick in everything.
-    pub fn settings(&self, auth: &Value, extra: &Value) -> Value {
+    pub(crate) fn settings(&self, auth: &Value, extra: &Value) -> Value {
         let mut settings = json!({
             "login_url": self.base_url(),
             "auth": auth,
@@ -225,7 +230,7 @@ impl Org {
         settings
     }
 
-    pub fn jwt(&self) -> Value {
+    pub(crate) fn jwt(&self) -> Value {
         json!({
             "kind": "jwt",
             "client_id": self.credentials.client_id,
@@ -234,7 +239,7 @@ impl Org {
         })
     }
 
-    pub fn refresh_token(&self) -> Value {
+    pub(crate) fn refresh_token(&self) -> Value {
         json!({
             "kind": "refresh_token",
             "client_id": self.credentials.client_id,
@@ -243,7 +248,7 @@ impl Org {
         })
     }
 
-    pub fn client_credentials(&self) -> Value {
+    pub(crate) fn client_credentials(&self) -> Value {
         json!({
             "kind": "client_credentials",
             "client_id": self.credentials.client_id,
@@ -251,26 +256,36 @@ impl Org {
         })
     }
 
-    pub fn connect(&self, cx: &Context, extra: &Value) -> Result<Arc<dyn Source>> {
+    pub(crate) fn connect(&self, cx: &Context, extra: &Value) -> Result<Arc<dyn Source>> {
         self.connect_as(cx, &self.jwt(), extra)
     }
 
-    pub fn connect_as(&self, cx: &Context, auth: &Value, extra: &Value) -> Result<Arc<dyn Source>> {
+    pub(crate) fn connect_as(
+        &self,
+        cx: &Context,
+        auth: &Value,
+        extra: &Value,
+    ) -> Result<Arc<dyn Source>> {
         let name = SourceName::new("crm").unwrap();
         Connector.connect(&Config::new(name, self.settings(auth, extra)), cx)
     }
 
     /// A client of this org with a work folder of its own.
-    pub fn client(&self, extra: &Value) -> Client {
+    pub(crate) fn client(&self, extra: &Value) -> Client {
         self.client_in(tempfile::tempdir().unwrap(), extra)
     }
 
     /// A client that goes on with the work folder of another one.
-    pub fn client_in(&self, folder: tempfile::TempDir, extra: &Value) -> Client {
+    pub(crate) fn client_in(&self, folder: tempfile::TempDir, extra: &Value) -> Client {
         self.client_as(folder, &self.jwt(), extra)
     }
 
-    pub fn client_as(&self, folder: tempfile::TempDir, auth: &Value, extra: &Value) -> Client {
+    pub(crate) fn client_as(
+        &self,
+        folder: tempfile::TempDir,
+        auth: &Value,
+        extra: &Value,
+    ) -> Client {
         let events = Arc::new(Mutex::new(Vec::new()));
         let cx = context(folder.path(), &events, Arc::new(self.clock()));
         let source = self.connect_as(&cx, auth, extra).unwrap();
@@ -283,7 +298,11 @@ impl Org {
     }
 }
 
-pub fn context(folder: &Path, events: &Arc<Mutex<Vec<Event>>>, clock: Arc<dyn Clock>) -> Context {
+pub(crate) fn context(
+    folder: &Path,
+    events: &Arc<Mutex<Vec<Event>>>,
+    clock: Arc<dyn Clock>,
+) -> Context {
     let sink = Arc::clone(events);
     Context {
         work_dir: folder.to_owned(),
@@ -297,46 +316,46 @@ pub fn context(folder: &Path, events: &Arc<Mutex<Vec<Event>>>, clock: Arc<dyn Cl
 }
 
 /// A connected source and what it told.
-pub struct Client {
-    pub source: Arc<dyn Source>,
-    pub events: Arc<Mutex<Vec<Event>>>,
-    pub folder: tempfile::TempDir,
-    pub until: Timestamp,
+pub(crate) struct Client {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) events: Arc<Mutex<Vec<Event>>>,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) until: Timestamp,
 }
 
 /// What a read gave.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// Rows in the order they came: column name to text, nulls left out.
-    pub rows: Vec<BTreeMap<String, String>>,
+    pub(crate) rows: Vec<BTreeMap<String, String>>,
     /// States with the number of rows before each.
-    pub states: Vec<(State, usize)>,
-    pub error: Option<Error>,
+    pub(crate) states: Vec<(State, usize)>,
+    pub(crate) error: Option<Error>,
 }
 
 impl Reading {
-    pub fn keys(&self) -> BTreeSet<String> {
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
         self.rows.iter().map(|row| row["Id"].clone()).collect()
     }
 
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.states.last().expect("the read gave a state").0.clone()
     }
 
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert!(self.error.is_none(), "{:?}", self.error);
         self
     }
 
     #[track_caller]
-    pub fn failed(&self) -> &Error {
+    pub(crate) fn failed(&self) -> &Error {
         self.error.as_ref().expect("the read failed")
     }
 }
 
 impl Client {
-    pub async fn stream(&self, name: &str) -> Arc<Stream> {
+    pub(crate) async fn stream(&self, name: &str) -> Arc<Stream> {
         let name = StreamName::new(name).unwrap();
         let catalog = self
             .source
@@ -349,7 +368,7 @@ impl Client {
             .clone()
     }
 
-    pub fn request(&self, stream: &Arc<Stream>, state: Option<State>) -> ReadRequest {
+    pub(crate) fn request(&self, stream: &Arc<Stream>, state: Option<State>) -> ReadRequest {
         ReadRequest {
             stream: Arc::clone(stream),
             state,
@@ -359,12 +378,12 @@ impl Client {
         }
     }
 
-    pub async fn read(&self, name: &str, state: Option<State>) -> Reading {
+    pub(crate) async fn read(&self, name: &str, state: Option<State>) -> Reading {
         let stream = self.stream(name).await;
         self.read_request(self.request(&stream, state)).await
     }
 
-    pub async fn read_request(&self, request: ReadRequest) -> Reading {
+    pub(crate) async fn read_request(&self, request: ReadRequest) -> Reading {
         let mut reading = Reading::default();
         let mut pages = self.source.read(request);
         while let Some(page) = pages.next().await {
@@ -381,7 +400,7 @@ impl Client {
         reading
     }
 
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
         events
             .iter()
@@ -392,7 +411,7 @@ impl Client {
             .collect()
     }
 
-    pub fn drifts(&self) -> Vec<String> {
+    pub(crate) fn drifts(&self) -> Vec<String> {
         let events = self.events.lock().unwrap();
         events
             .iter()
