@@ -37,9 +37,9 @@ async fn more_rows_of_one_second_than_a_page_holds_are_all_read() {
     });
     assert!(touched > 4, "one page must not be enough: {touched}");
     for extra in [
-        json!({"rest_below_rows": 0, "max_records": 2}),
-        json!({"rest_below_rows": 0, "max_records": 2, "parallel_pages": 1}),
-        json!({"rest_page_rows": 2}),
+        json!({"rest_below_rows": 0, "max_records": 2, "lookback": "0s"}),
+        json!({"rest_below_rows": 0, "max_records": 2, "parallel_pages": 1, "lookback": "0s"}),
+        json!({"rest_page_rows": 2, "lookback": "0s"}),
     ] {
         let state = serde_json::from_value(json!({"v": 1, "from": moment})).unwrap();
         let reading = org.client(&extra).read("Contact", Some(state)).await.ok();
