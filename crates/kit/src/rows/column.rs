@@ -33,6 +33,8 @@ pub(super) enum Fit {
 pub(super) struct Fixed<T> {
     values: Vec<T>,
     nulls: NullBufferBuilder,
+    /// Which values of a block are there; only to be reused.
+    valid: Vec<bool>,
 }
 
 impl<T: Copy + Default> Fixed<T> {
@@ -40,6 +42,7 @@ impl<T: Copy + Default> Fixed<T> {
         Self {
             values: Vec::with_capacity(capacity),
             nulls: NullBufferBuilder::new(capacity),
+            valid: Vec::new(),
         }
     }
 
@@ -83,13 +86,28 @@ impl<T: Copy + Default> Fixed<T> {
         misfits: &mut Vec<(u32, u32)>,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) {
+        self.values.reserve(block.rows());
+        self.valid.clear();
         for (row, field) in block.column(position).enumerate() {
-            if field.is_empty() {
-                self.push(None);
-            } else if self.push(field.short(max).and_then(&parse)) == Fit::Misfit {
+            let value = field.short(max).and_then(&parse);
+            if value.is_none() && !field.is_empty() {
                 misfits.push((index(row), index(position)));
             }
+            self.values.push(value.unwrap_or_default());
+            self.valid.push(value.is_some());
         }
+        append_valid(&mut self.nulls, &self.valid);
+    }
+}
+
+/// Appends the validity of a block; most have no null at all.
+fn append_valid(nulls: &mut NullBufferBuilder, valid: &[bool]) {
+    if valid.iter().all(|valid| *valid) {
+        nulls.append_n_non_nulls(valid.len());
+    } else if valid.iter().any(|valid| *valid) {
+        nulls.append_slice(valid);
+    } else {
+        nulls.append_n_nulls(valid.len());
     }
 }
 
@@ -104,7 +122,12 @@ pub(super) struct Text {
     values: Vec<u8>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
+    /// Which values of a block are there; only to be reused.
+    valid: Vec<bool>,
 }
+
+/// Values up to this length are copied as if they had it, which is faster than to look.
+const STRIDE: usize = 32;
 
 impl Text {
     pub(super) fn new(capacity: usize) -> Self {
@@ -114,6 +137,7 @@ impl Text {
             values: Vec::new(),
             offsets,
             nulls: NullBufferBuilder::new(capacity),
+            valid: Vec::new(),
         }
     }
 
@@ -121,6 +145,50 @@ impl Text {
     pub(super) fn push(&mut self, value: &[u8]) {
         self.values.extend_from_slice(value);
         self.close();
+    }
+
+    /// Takes one column of a block.
+    fn extend(
+        &mut self,
+        block: &Block<'_>,
+        position: usize,
+        max: usize,
+        empty_is_null: bool,
+        misfits: &mut Vec<(u32, u32)>,
+    ) {
+        let rows = block.rows();
+        let data = block.data();
+        let bytes: usize = block.column(position).map(|field| field.raw_len()).sum();
+        let mut end = self.values.len();
+        // Room for all values, and for what is copied behind the last one for speed.
+        self.values.resize(end + bytes + STRIDE, 0);
+        self.offsets.reserve(rows);
+        self.valid.clear();
+        for (row, field) in block.column(position).enumerate() {
+            let mut is_valid = true;
+            if let Some(plain) = field.short(max) {
+                let start = field.start();
+                let source = data.get(start..start + STRIDE);
+                let target = self.values.get_mut(end..end + STRIDE);
+                if let (true, Some(source), Some(target)) = (plain.len() <= STRIDE, source, target)
+                {
+                    target.copy_from_slice(source);
+                } else if let Some(target) = self.values.get_mut(end..end + plain.len()) {
+                    target.copy_from_slice(plain);
+                }
+                end += plain.len();
+                is_valid = !plain.is_empty() || !empty_is_null;
+            } else if field.len() > max {
+                is_valid = false;
+                misfits.push((index(row), index(position)));
+            } else {
+                end += field.unescape_into(self.values.get_mut(end..).unwrap_or_default());
+            }
+            self.offsets.push(offset(end));
+            self.valid.push(is_valid);
+        }
+        self.values.truncate(end);
+        append_valid(&mut self.nulls, &self.valid);
     }
 
     /// Ends the value whose bytes were written to [`Self::bytes`].
@@ -317,19 +385,7 @@ impl Column {
                 });
             }
             Self::Text(text) => {
-                for (row, field) in block.column(position).enumerate() {
-                    if field.is_empty() && options.empty_is_null {
-                        text.push_nulls(1);
-                    } else if field.len() > max {
-                        text.push_nulls(1);
-                        misfits.push((index(row), index(position)));
-                    } else if let Some(plain) = field.plain() {
-                        text.push(plain);
-                    } else {
-                        field.unescape(&mut text.values);
-                        text.close();
-                    }
-                }
+                text.extend(block, position, max, options.empty_is_null, misfits);
             }
             Self::Json(text) => {
                 let mut scratch = Vec::new();

@@ -45,6 +45,7 @@ impl Span {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
     raw: &'a [u8],
+    start: u32,
     flags: u32,
 }
 
@@ -74,6 +75,42 @@ impl<'a> Field<'a> {
     #[inline]
     pub(super) fn short(&self, max: usize) -> Option<&'a [u8]> {
         (self.flags == 0 && self.raw.len() <= max).then_some(self.raw)
+    }
+
+    /// Where the field is in the data of its block.
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Bytes of the field as it came, at least those of its value.
+    #[inline]
+    pub(super) fn raw_len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Writes the value to the beginning of `out`, which has room for it; returns its length.
+    pub(super) fn unescape_into(&self, out: &mut [u8]) -> usize {
+        let mut written = 0;
+        let mut rest = self.raw;
+        while !rest.is_empty() {
+            let length = match memchr::memchr(b'"', rest) {
+                Some(at) if self.flags & ESCAPED != 0 => at + 1,
+                _ => rest.len(),
+            };
+            let (value, tail) = rest.split_at(length);
+            if let Some(target) = out.get_mut(written..written + length) {
+                target.copy_from_slice(value);
+            }
+            written += length;
+            // The second of two quotes.
+            rest = if tail.is_empty() {
+                tail
+            } else {
+                tail.get(1..).unwrap_or_default()
+            };
+        }
+        written
     }
 
     /// Appends the value.
@@ -124,8 +161,14 @@ impl<'a> Block<'a> {
     pub(super) fn field(&self, row: usize, position: usize) -> Field<'a> {
         match self.spans.get(row * self.width + position) {
             Some(span) => field(self.data, *span),
-            None => Field { raw: &[], flags: 0 },
+            None => field(&[], Span { start: 0, end: 0 }),
         }
+    }
+
+    /// The bytes that the fields are in.
+    #[inline]
+    pub(super) fn data(&self) -> &'a [u8] {
+        self.data
     }
 
     /// What is left of a field that was too long to be kept.
@@ -147,6 +190,7 @@ fn field(data: &[u8], span: Span) -> Field<'_> {
     let range = span.start as usize..(span.end & POSITION) as usize;
     Field {
         raw: data.get(range).unwrap_or_default(),
+        start: span.start,
         flags: span.end & !POSITION,
     }
 }

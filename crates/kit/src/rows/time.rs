@@ -110,9 +110,14 @@ fn calendar_day(text: &[u8; 10]) -> Option<i32> {
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
         return None;
     };
-    let year = i32::try_from(two(*y1, *y2)? * 100 + two(*y3, *y4)?).ok()?;
-    let month = i32::try_from(two(*m1, *m2)?).ok()?;
-    let day = i32::try_from(two(*d1, *d2)?).ok()?;
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
+    if digits.iter().fold(false, |bad, digit| bad | (*digit > 9)) {
+        return None;
+    }
+    let [y1, y2, y3, y4, m1, m2, d1, d2] = digits.map(i32::from);
+    let year = y1 * 1000 + y2 * 100 + y3 * 10 + y4;
+    let month = m1 * 10 + m2;
+    let day = d1 * 10 + d2;
     if year == 0 || !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
         return None;
     }
