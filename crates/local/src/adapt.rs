@@ -306,14 +306,14 @@ mod tests {
         )
         .unwrap();
         let adapter = Adapter::new(&new, &table, Arc::clone(&table), &[]);
-        let adapted = adapter.adapt(&batch.project(&[0, 2, 1]).unwrap()).unwrap();
+        let rows = adapter.adapt(&batch.project(&[0, 2, 1]).unwrap()).unwrap();
         assert_eq!(adapter.columns, ["n", EXTRA, "k"]);
-        let n = adapted
+        let n = rows
             .column(0)
             .as_primitive::<arrow::datatypes::Decimal128Type>();
         assert_eq!(n.iter().collect::<Vec<_>>(), [Some(7_000_000), None, None]);
-        assert_eq!(adapted.column(1).null_count(), 3);
-        let extra: Vec<_> = adapted.column(2).as_string::<i32>().iter().collect();
+        assert_eq!(rows.column(1).null_count(), 3);
+        let extra: Vec<_> = rows.column(2).as_string::<i32>().iter().collect();
         let lost = format!("{{\"x\":1,\"n\":{big}}}");
         assert_eq!(
             extra,

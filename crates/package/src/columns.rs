@@ -135,9 +135,11 @@ mod tests {
             (
                 "IsWon",
                 DataType::Boolean,
-                Arc::new(BooleanArray::from_iter(
-                    (0..rows).map(|row| Some(row % 2 == 0)),
-                )),
+                Arc::new(
+                    (0..rows)
+                        .map(|row| Some(row % 2 == 0))
+                        .collect::<BooleanArray>(),
+                ),
                 false,
             ),
             (

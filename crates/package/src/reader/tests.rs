@@ -99,7 +99,7 @@ fn random_bytes_and_huge_claims_are_errors() {
     let path = work.path().join("x.parquet");
     let mut noise = vec![0_u8; 5000];
     for (index, byte) in noise.iter_mut().enumerate() {
-        *byte = (index * 7919 % 251) as u8;
+        *byte = u8::try_from(index * 7919 % 251).unwrap();
     }
     let footer = |footer: &[u8]| {
         let length = u32::try_from(footer.len()).unwrap().to_le_bytes();

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 
 use overlock_core::{SourceName, StreamName, WriteMode};
-use tempfile::TempDir;
 
 use super::*;
 use crate::replay::{Recorder, power_loss};
@@ -159,10 +158,13 @@ fn a_torn_manifest_is_put_aside_once() {
     assert_eq!((found.sealed.len(), found.quarantined.len()), (0, 1));
 }
 
+/// A name, and what is done to a file.
+type Damage = (&'static str, fn(&Path));
+
 #[test]
 fn a_damaged_part_is_never_handed_on() {
     // covers: K5
-    let damage: [(&str, fn(&Path)); 4] = [
+    let damage: [Damage; 4] = [
         ("cut", |path| {
             let bytes = std::fs::read(path).unwrap();
             overwrite(path, &bytes[..bytes.len() - 1]);
