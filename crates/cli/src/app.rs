@@ -29,7 +29,10 @@ impl App {
     /// Runs one command and gives the exit code.
     pub(crate) fn run(global: Global, command: Command, redactor: &Redactor) -> u8 {
         let mut environment = Environment::read();
-        let env_file = global.env_file.as_deref().map(|path| add_env_file(&mut environment, path));
+        let env_file = global
+            .env_file
+            .as_deref()
+            .map(|path| add_env_file(&mut environment, path));
         let output = Output::new(&global, &environment, redactor);
         let detailed = global.verbose >= 2 || environment.is_on(env::BACKTRACE);
         let app = Self {
@@ -75,7 +78,8 @@ impl App {
         if self.output.is_json() {
             self.output.json(&render::error::end(failure));
         }
-        self.output.note(&self.painted(&render::error::failure(failure, detailed)));
+        self.output
+            .note(&self.painted(&render::error::failure(failure, detailed)));
     }
 
     /// Colours the words `error:` and `hint:` at the beginning of lines.
@@ -118,11 +122,18 @@ impl App {
         let chosen = self.global.state_dir.clone();
         chosen
             .or_else(|| self.environment.get(env::WORK_DIR).map(PathBuf::from))
-            .map_or_else(|| project.default_work_dir(), |path| crate::config::absolute(&path))
+            .map_or_else(
+                || project.default_work_dir(),
+                |path| crate::config::absolute(&path),
+            )
     }
 
     /// The folder of a local destination.
-    pub(crate) fn data_dir(&self, project: &Project, destination: Option<&str>) -> Outcome<PathBuf> {
+    pub(crate) fn data_dir(
+        &self,
+        project: &Project,
+        destination: Option<&str>,
+    ) -> Outcome<PathBuf> {
         match &self.global.data_dir {
             Some(path) => Ok(crate::config::absolute(path)),
             None => project.destination(destination),
@@ -140,14 +151,6 @@ impl App {
     ) -> Outcome<Arc<dyn Destination>> {
         let root = self.data_dir(project, destination)?.join(source.as_str());
         Ok(Arc::new(Local::new(root, options, clock)))
-    }
-
-    /// A runtime for the commands that wait for the network.
-    pub(crate) fn runtime(&self) -> Outcome<tokio::runtime::Runtime> {
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Io, "start the runtime").source(error).into())
     }
 
     /// Connects a source: parses its keys, no network yet.
@@ -173,23 +176,35 @@ impl App {
     }
 
     /// Done.
+    #[expect(clippy::unnecessary_wraps, reason = "it ends functions that can fail")]
     pub(crate) fn ok() -> Outcome<u8> {
         Ok(exit::OK)
     }
 }
 
+/// A runtime for the commands that wait for the network.
+pub(crate) fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Io, "start the runtime")
+                .source(error)
+                .into()
+        })
+}
+
 fn add_env_file(environment: &mut Environment, path: &Path) -> Outcome {
-    let fail = |message: &str| {
-        Error::new(ErrorKind::Config, message).context("path", path.display())
-    };
+    let fail =
+        |message: &str| Error::new(ErrorKind::Config, message).context("path", path.display());
     let size = std::fs::metadata(path)
         .map_err(|error| fail("read the env file").source(error))?
         .len();
     if size > 1024 * 1024 {
         return Err(fail("accept an env file of more than 1 MiB").into());
     }
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| fail("read the env file").source(error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| fail("read the env file").source(error))?;
     environment.add_file(&text, &path.display().to_string())?;
     Ok(())
 }

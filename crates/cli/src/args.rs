@@ -5,15 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-//INSPECT use crate::inspect;
+use crate::inspect;
 
 /// Salesforce and other SaaS data into Parquet: incremental, resumable, exact.
 #[derive(Debug, Parser)]
 #[command(
     name = "overlock",
     version,
-    about,
-    long_about = None,
     max_term_width = 80,
     disable_help_subcommand = true,
     infer_subcommands = false,
@@ -34,6 +32,10 @@ pub(crate) struct Arguments {
 /// Flags of every verb; they may stand before or after it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent flags, as users type them"
+)]
 pub(crate) struct Global {
     /// Configuration file [default: nearest overlock.toml upwards]
     #[arg(short, long, global = true, value_name = "FILE")]
@@ -48,16 +50,34 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Form of the result
-    #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
     pub(crate) format: Format,
     /// Same as --format json
     #[arg(long, global = true, conflicts_with = "format")]
     pub(crate) json: bool,
     /// Progress on stderr
-    #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
     pub(crate) progress: ProgressMode,
     /// Form of the log on stderr
-    #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
     pub(crate) log_format: LogFormat,
     /// Least important log records to show
     #[arg(long, global = true, value_enum)]
@@ -69,7 +89,13 @@ pub(crate) struct Global {
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// Colours
-    #[arg(long, global = true, value_enum, default_value_t, hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
     pub(crate) color: Color,
     /// Answer yes to every question
     #[arg(long, global = true)]
@@ -176,8 +202,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Sync streams of one source now, without a pipeline file
     Sync(Sync),
-    //INSPECT /// Look into local Parquet: rows, files, SQL, differences, statistics
-    //INSPECT Inspect(inspect::Arguments),
+    /// Look into local Parquet: rows, files, SQL, differences, statistics
+    Inspect(inspect::Arguments),
     /// Show or reset where each stream continues
     #[command(subcommand)]
     State(State),
@@ -246,9 +272,7 @@ pub(crate) struct Discover {
 
 /// `overlock run`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Crontab: * * * * * cd /srv/project && overlock run --due -q"
-)]
+#[command(after_help = "Crontab: * * * * * cd /srv/project && overlock run --due -q")]
 pub(crate) struct Run {
     /// Pipelines to run [default: the only one]
     pub(crate) pipelines: Vec<String>,
@@ -417,7 +441,9 @@ fn instant(text: &str) -> Result<overlock_core::Timestamp, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "write a number from 0 to 1".to_owned())?;
+    let share: f64 = text
+        .parse()
+        .map_err(|_| "write a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&share) {
         Ok(share)
     } else {
@@ -438,7 +464,10 @@ mod tests {
 
     #[test]
     fn global_flags_stand_before_or_after_the_verb() {
-        for line in [["overlock", "--json", "connectors"], ["overlock", "connectors", "--json"]] {
+        for line in [
+            ["overlock", "--json", "connectors"],
+            ["overlock", "connectors", "--json"],
+        ] {
             assert!(Arguments::try_parse_from(line).unwrap().global.json);
         }
     }

@@ -181,7 +181,11 @@ mod tests {
             found,
             [(
                 "OVERLOCK__SOURCE__CRM__LOGIN_URL",
-                vec!["source".to_owned(), "crm".to_owned(), "login_url".to_owned()],
+                vec![
+                    "source".to_owned(),
+                    "crm".to_owned(),
+                    "login_url".to_owned()
+                ],
                 "http://127.0.0.1:1"
             )]
         );
@@ -191,12 +195,17 @@ mod tests {
     fn an_env_file_fills_gaps_only_and_names_its_bad_line() {
         let mut environment = Environment::of(&[("A", "process")]);
         environment
-            .add_file("# comment\nA=file\nexport B = 'two words'\n\nC=\"3\"\n", "x.env")
+            .add_file(
+                "# comment\nA=file\nexport B = 'two words'\n\nC=\"3\"\n",
+                "x.env",
+            )
             .unwrap();
         assert_eq!(environment.get("A"), Some("process"));
         assert_eq!(environment.get("B"), Some("two words"));
         assert_eq!(environment.get("C"), Some("3"));
-        let error = environment.add_file("D=1\nnonsense\n", "x.env").unwrap_err();
+        let error = environment
+            .add_file("D=1\nnonsense\n", "x.env")
+            .unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
     }
 }

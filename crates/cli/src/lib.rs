@@ -16,7 +16,7 @@ mod config;
 mod env;
 mod exit;
 mod failure;
-//INSPECT mod inspect;
+mod inspect;
 mod logging;
 mod output;
 mod registry;
@@ -30,11 +30,9 @@ mod usage;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use overlock_core::Redactor;
 
 use crate::app::App;
-use crate::args::Arguments;
 
 /// Runs the command line and gives its exit code.
 pub fn main() -> ExitCode {
@@ -48,7 +46,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(redactor: &Redactor) -> u8 {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match usage::parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage::report(&error),
     };
@@ -61,7 +59,10 @@ fn run(redactor: &Redactor) -> u8 {
 /// What a person can do about a panic is to report it. Tasks of a run are caught at their border, so a
 /// panic there fails one stream and not the process.
 fn report_panic(panic: &PanicHookInfo<'_>, redactor: &Redactor) {
-    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let payload = panic.payload();
     let message = payload
         .downcast_ref::<&str>()
@@ -79,8 +80,13 @@ fn report_panic(panic: &PanicHookInfo<'_>, redactor: &Redactor) {
     std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).ok();
 }
 
-/// Checks the text of an `overlock.toml` and gives what a person would be shown; never panics. This is the
-/// way in for the fuzzer.
-pub fn check_config_text(text: &str) -> Vec<String> {
-    config::check_text(text)
+/// Ways in for the fuzzer; the same functions run over its corpora as plain tests.
+pub mod fuzz {
+    /// Reads bytes as an `overlock.toml` and gives what a person would be shown; never panics.
+    pub fn config(data: &[u8]) -> Vec<String> {
+        match std::str::from_utf8(data) {
+            Ok(text) => crate::config::check_text(text),
+            Err(_) => vec!["error: the file is not UTF-8".to_owned()],
+        }
+    }
 }

@@ -22,13 +22,12 @@ const CAPPED: &[&str] = &["hyper", "hyper_util", "reqwest", "rustls", "h2", "tow
 /// Usage, if the filter in the environment cannot be understood.
 pub(crate) fn start(global: &Global, environment: &Environment, output: &Output) -> Outcome {
     let level = match (global.log_level, global.verbose, global.quiet) {
-        (Some(LogLevel::Error), ..) => LevelFilter::ERROR,
         (Some(LogLevel::Warn), ..) => LevelFilter::WARN,
         (Some(LogLevel::Info), ..) | (None, 1, _) => LevelFilter::INFO,
         (Some(LogLevel::Debug), ..) | (None, 2, _) => LevelFilter::DEBUG,
         (Some(LogLevel::Trace), ..) | (None, 3.., _) => LevelFilter::TRACE,
         // Warnings for people are events; by default the log adds nothing.
-        (None, 0, _) => LevelFilter::ERROR,
+        (Some(LogLevel::Error), ..) | (None, 0, _) => LevelFilter::ERROR,
     };
     let wanted = environment.get(LOG);
     if level <= LevelFilter::ERROR && wanted.is_none() && global.log_level.is_none() {
@@ -47,7 +46,9 @@ pub(crate) fn start(global: &Global, environment: &Environment, output: &Output)
         let name = metadata.target().split("::").next().unwrap_or("");
         !CAPPED.contains(&name) || *metadata.level() <= tracing::Level::INFO
     });
-    let layer = fmt::layer().with_ansi(false).with_writer(Lines(output.clone()));
+    let layer = fmt::layer()
+        .with_ansi(false)
+        .with_writer(Lines(output.clone()));
     let layer = match global.log_format {
         LogFormat::Json => layer.json().boxed(),
         LogFormat::Auto | LogFormat::Text => layer.boxed(),
@@ -56,7 +57,8 @@ pub(crate) fn start(global: &Global, environment: &Environment, output: &Output)
         .with(layer.with_filter(capped))
         .with(filter)
         .try_init();
-    started.map_err(|error| Failure::Error(overlock_core::Error::bug("start logging").source(error)))
+    started
+        .map_err(|error| Failure::Error(overlock_core::Error::bug("start logging").source(error)))
 }
 
 struct Lines(Output);

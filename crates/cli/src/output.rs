@@ -27,6 +27,10 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub(crate) struct Output(Arc<Inner>);
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent wishes of the user"
+)]
 struct Inner {
     redactor: Redactor,
     format: Format,
@@ -71,7 +75,11 @@ impl Output {
         };
         Self(Arc::new(Inner {
             redactor: redactor.clone(),
-            format: if global.json { Format::Json } else { global.format },
+            format: if global.json {
+                Format::Json
+            } else {
+                global.format
+            },
             quiet: global.quiet,
             yes: global.yes,
             may_ask: !global.no_input
@@ -197,8 +205,10 @@ impl Output {
             return Ok(());
         }
         if !self.0.may_ask {
-            return Err(Error::new(ErrorKind::Config, format!("get an answer to: {question}"))
-                .hint("add --yes to answer yes"));
+            return Err(
+                Error::new(ErrorKind::Config, format!("get an answer to: {question}"))
+                    .hint("add --yes to answer yes"),
+            );
         }
         self.flush();
         let mut stderr = io::stderr();
@@ -221,7 +231,8 @@ impl Output {
             match self.0.notes.try_send(note) {
                 Ok(()) => {
                     match receiver.recv_timeout(FLUSH) {
-                        Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                        Ok(())
+                        | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
                     }
                     return;
                 }
@@ -240,7 +251,9 @@ impl Output {
     /// `Io`, for example when the disk behind a redirection is full.
     pub(crate) fn finish(&self) -> Result<(), Error> {
         match self.stdout().error.take() {
-            Some(error) => Err(Error::new(ErrorKind::Io, "write the result to stdout").source(error)),
+            Some(error) => {
+                Err(Error::new(ErrorKind::Io, "write the result to stdout").source(error))
+            }
             None => Ok(()),
         }
     }

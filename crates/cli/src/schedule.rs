@@ -120,22 +120,82 @@ mod tests {
         // covers: L15
         let table = [
             // Plain days.
-            ("7 * * * *", "UTC", "2026-03-01T00:07:00Z", "2026-03-01T01:07:00Z"),
-            ("30 6 * * *", "Europe/Berlin", "2026-01-10T00:00:00Z", "2026-01-10T05:30:00Z"),
-            ("30 6 * * *", "Europe/Berlin", "2026-07-10T00:00:00Z", "2026-07-10T04:30:00Z"),
-            ("0 0 29 2 *", "UTC", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
-            ("0 9 * * MON", "America/New_York", "2026-03-02T20:00:00Z", "2026-03-09T13:00:00Z"),
+            (
+                "7 * * * *",
+                "UTC",
+                "2026-03-01T00:07:00Z",
+                "2026-03-01T01:07:00Z",
+            ),
+            (
+                "30 6 * * *",
+                "Europe/Berlin",
+                "2026-01-10T00:00:00Z",
+                "2026-01-10T05:30:00Z",
+            ),
+            (
+                "30 6 * * *",
+                "Europe/Berlin",
+                "2026-07-10T00:00:00Z",
+                "2026-07-10T04:30:00Z",
+            ),
+            (
+                "0 0 29 2 *",
+                "UTC",
+                "2026-03-01T00:00:00Z",
+                "2028-02-29T00:00:00Z",
+            ),
+            (
+                "0 9 * * MON",
+                "America/New_York",
+                "2026-03-02T20:00:00Z",
+                "2026-03-09T13:00:00Z",
+            ),
             // 2026-03-29: Berlin jumps from 02:00 to 03:00. 02:30 does not exist: next existing instant.
-            ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
-            ("30 2 * * *", "Europe/Berlin", "2026-03-29T12:00:00Z", "2026-03-30T00:30:00Z"),
+            (
+                "30 2 * * *",
+                "Europe/Berlin",
+                "2026-03-28T12:00:00Z",
+                "2026-03-29T01:00:00Z",
+            ),
+            (
+                "30 2 * * *",
+                "Europe/Berlin",
+                "2026-03-29T12:00:00Z",
+                "2026-03-30T00:30:00Z",
+            ),
             // 2026-10-25: Berlin repeats 02:00 to 03:00. 02:30 runs once, at its first instant.
-            ("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z"),
-            ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"),
+            (
+                "30 2 * * *",
+                "Europe/Berlin",
+                "2026-10-24T12:00:00Z",
+                "2026-10-25T00:30:00Z",
+            ),
+            (
+                "30 2 * * *",
+                "Europe/Berlin",
+                "2026-10-25T00:30:00Z",
+                "2026-10-26T01:30:00Z",
+            ),
             // A pace keeps its pace through the repeated hour.
-            ("*/30 * * * *", "Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"),
-            ("*/30 * * * *", "Europe/Berlin", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"),
+            (
+                "*/30 * * * *",
+                "Europe/Berlin",
+                "2026-10-25T00:30:00Z",
+                "2026-10-25T01:00:00Z",
+            ),
+            (
+                "*/30 * * * *",
+                "Europe/Berlin",
+                "2026-10-25T01:00:00Z",
+                "2026-10-25T01:30:00Z",
+            ),
             // Half-hour zone.
-            ("0 0 * * *", "Asia/Kolkata", "2026-01-01T00:00:00Z", "2026-01-01T18:30:00Z"),
+            (
+                "0 0 * * *",
+                "Asia/Kolkata",
+                "2026-01-01T00:00:00Z",
+                "2026-01-01T18:30:00Z",
+            ),
         ];
         for (cron, zone, after, expected) in table {
             let schedule = Schedule::new("crm", cron, zone, Duration::ZERO).unwrap();
@@ -151,13 +211,21 @@ mod tests {
             (None, "2026-03-01T10:30:00Z", true),
             (Some("2026-03-01T10:00:00Z"), "2026-03-01T10:59:59Z", false),
             (Some("2026-03-01T10:00:00Z"), "2026-03-01T11:00:00Z", true),
-            (Some("2026-03-01T10:00:00.5Z"), "2026-03-01T10:30:00Z", false),
+            (
+                Some("2026-03-01T10:00:00.5Z"),
+                "2026-03-01T10:30:00Z",
+                false,
+            ),
             // A host that slept for days catches up once.
             (Some("2026-02-01T10:00:00Z"), "2026-03-01T10:30:00Z", true),
             // A clock that went back never makes a pipeline due.
             (Some("2026-03-01T10:00:00Z"), "2026-02-01T00:00:00Z", false),
         ] {
-            assert_eq!(schedule.is_due(last.map(at), at(now)), expected, "{last:?} {now}");
+            assert_eq!(
+                schedule.is_due(last.map(at), at(now)),
+                expected,
+                "{last:?} {now}"
+            );
         }
     }
 
@@ -182,7 +250,14 @@ mod tests {
         assert!(cron_problem("7 * * *").unwrap().contains("five fields"));
         assert!(cron_problem("99 * * * *").is_some());
         assert!(cron_problem("7 * * * *").is_none());
-        assert_eq!(zone_problem("Europe/Berln").unwrap(), "did you mean `Europe/Berlin`?");
-        assert!(zone_problem("Mars/Olympus").unwrap().contains("Europe/Berlin"));
+        assert_eq!(
+            zone_problem("Europe/Berln").unwrap(),
+            "did you mean `Europe/Berlin`?"
+        );
+        assert!(
+            zone_problem("Mars/Olympus")
+                .unwrap()
+                .contains("Europe/Berlin")
+        );
     }
 }

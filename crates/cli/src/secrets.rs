@@ -71,8 +71,11 @@ impl Vault<'_> {
             _ if self.allow_plain => reference.to_owned(),
             _ => {
                 self.redactor.learn(reference);
-                return Err(config("accept a secret that is written into the file")
-                    .hint(format!("{FORMS}, or set allow_plain_secrets = true for a test system")));
+                return Err(
+                    config("accept a secret that is written into the file").hint(format!(
+                        "{FORMS}, or set allow_plain_secrets = true for a test system"
+                    )),
+                );
             }
         };
         let value = value.trim_end_matches(['\n', '\r']).to_owned();
@@ -116,8 +119,10 @@ fn check(value: &str) -> Result<()> {
         return Ok(());
     }
     if value.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(config("accept a secret with spaces, line ends or control characters")
-            .hint("copy the value again; only a PEM key may have several lines"));
+        return Err(
+            config("accept a secret with spaces, line ends or control characters")
+                .hint("copy the value again; only a PEM key may have several lines"),
+        );
     }
     Ok(())
 }
@@ -136,7 +141,9 @@ fn read_file(path: &Path) -> Result<String> {
     };
     let (metadata, bytes) = read().map_err(|error| fail("read a secret file").source(error))?;
     if !metadata.is_file() {
-        return Err(fail("read a secret from something that is not a regular file"));
+        return Err(fail(
+            "read a secret from something that is not a regular file",
+        ));
     }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -208,7 +215,8 @@ mod tests {
     use super::*;
 
     fn resolve(reference: &str, allow_plain: bool, root: &Path) -> Result<String> {
-        let environment = Environment::of(&[("TOKEN_A", "abc123secret"), ("BAD", "two words here")]);
+        let environment =
+            Environment::of(&[("TOKEN_A", "abc123secret"), ("BAD", "two words here")]);
         Vault {
             environment: &environment,
             root,
@@ -221,9 +229,18 @@ mod tests {
     #[test]
     fn a_reference_is_resolved_and_a_literal_refused() {
         let root = std::env::temp_dir();
-        assert_eq!(resolve("env:TOKEN_A", false, &root).unwrap(), "abc123secret");
-        assert_eq!(resolve("cmd:printf 'from%s\\n' -command", false, &root).unwrap(), "from-command");
-        assert_eq!(resolve("literal-secret", true, &root).unwrap(), "literal-secret");
+        assert_eq!(
+            resolve("env:TOKEN_A", false, &root).unwrap(),
+            "abc123secret"
+        );
+        assert_eq!(
+            resolve("cmd:printf 'from%s\\n' -command", false, &root).unwrap(),
+            "from-command"
+        );
+        assert_eq!(
+            resolve("literal-secret", true, &root).unwrap(),
+            "literal-secret"
+        );
         let error = resolve("literal-secret", false, &root).unwrap_err();
         assert!(!format!("{error:?}").contains("literal-secret"));
         let error = resolve("env:TOKEN_B", false, &root).unwrap_err();
@@ -235,13 +252,22 @@ mod tests {
     fn a_secret_that_could_smuggle_a_header_or_redact_words_is_refused() {
         // covers: I23
         let root = std::env::temp_dir();
-        for bad in ["env:BAD", "cmd:printf 'abcdef\\nX-Evil: 1'", "cmd:printf abc"] {
+        for bad in [
+            "env:BAD",
+            "cmd:printf 'abcdef\\nX-Evil: 1'",
+            "cmd:printf abc",
+        ] {
             let error = resolve(bad, false, &root).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{bad}");
             assert!(!format!("{error:?}").contains("Evil"));
         }
-        let pem = "cmd:printf -- '-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n'";
-        assert!(resolve(pem, false, &root).unwrap().starts_with("-----BEGIN"));
+        let pem =
+            "cmd:printf -- '-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----\\n'";
+        assert!(
+            resolve(pem, false, &root)
+                .unwrap()
+                .starts_with("-----BEGIN")
+        );
     }
 
     #[test]

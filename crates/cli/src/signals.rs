@@ -81,7 +81,9 @@ pub(crate) async fn interruptible<T>(
     let limit = async {
         match timeout {
             Some(timeout) => {
-                tokio::time::timeout(timeout, std::future::pending::<()>()).await.ok();
+                tokio::time::timeout(timeout, std::future::pending::<()>())
+                    .await
+                    .ok();
             }
             None => std::future::pending().await,
         }

@@ -45,16 +45,28 @@ mod tests {
     #[test]
     fn finds_what_was_meant_and_nothing_else() {
         for (word, candidates, expected) in [
-            ("primary_kee", &["primary_key", "source"][..], Some("primary_key")),
+            (
+                "primary_kee",
+                &["primary_key", "source"][..],
+                Some("primary_key"),
+            ),
             ("rnu", &["run", "sync"], Some("run")),
             ("Acount", &["Account", "Contact"], Some("Account")),
             ("account", &["Account"], Some("Account")),
             ("mrege", &["merge", "append", "replace"], Some("merge")),
-            ("incr", &["incremental", "full_refresh"], Some("incremental")),
+            (
+                "incr",
+                &["incremental", "full_refresh"],
+                Some("incremental"),
+            ),
             ("zebra", &["merge", "append"], None),
             ("x", &[], None),
         ] {
-            assert_eq!(nearest(word, candidates.iter().copied()), expected, "{word}");
+            assert_eq!(
+                nearest(word, candidates.iter().copied()),
+                expected,
+                "{word}"
+            );
         }
     }
 }

@@ -1,9 +1,34 @@
 //! What is shown before anything runs: help, the short screen, and mistakes on the command line.
 
+use std::fmt::Write as _;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use overlock_core::text::printable;
 
-use crate::exit;
+use crate::args::Arguments;
+use crate::{env, exit, suggest};
+
+/// The command line as it is parsed; `--help` also lists exit codes and environment variables.
+pub(crate) fn command() -> clap::Command {
+    let mut after = "Exit codes:\n".to_owned();
+    for (code, meaning) in exit::TABLE {
+        _ = writeln!(after, "  {code:<5}{meaning}");
+    }
+    after.push_str("\nEnvironment variables:\n");
+    for (name, meaning) in env::TABLE {
+        _ = writeln!(after, "  {name}\n      {meaning}");
+    }
+    Arguments::command()
+        .bin_name("overlock")
+        .after_long_help(after)
+}
+
+/// Parses the command line of this process.
+pub(crate) fn parse() -> Result<Arguments, clap::Error> {
+    let matches = command().try_get_matches()?;
+    Arguments::from_arg_matches(&matches)
+}
 
 /// The screen of `overlock` alone.
 const SHORT: &str = "\
@@ -68,9 +93,24 @@ fn mistake(error: &clap::Error) -> String {
         let lines: Vec<String> = rendered.lines().map(printable).collect();
         return format!("{}\n", lines.join("\n"));
     };
-    let what = if what == "flag" && !wrong.starts_with('-') { "argument" } else { what };
+    let what = if what == "flag" && !wrong.starts_with('-') {
+        "argument"
+    } else {
+        what
+    };
+    let near = near.or_else(|| {
+        let command = command();
+        let names: Vec<&str> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        let found = suggest::nearest(&wrong, names.iter().copied());
+        found.filter(|_| what == "command").map(ToOwned::to_owned)
+    });
     let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!("error: unrecognised {what} `{wrong}`{near}\n\nhint: `overlock --help` lists what there is\n")
+    format!(
+        "error: unrecognised {what} `{wrong}`{near}\n\nhint: `overlock --help` lists what there is\n"
+    )
 }
 
 /// A reader that went away is no failure here.

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use overlock_core::event::ErrorReport;
-use overlock_core::{Catalog, Error, ErrorKind, Events, Source, StreamName, SystemClock};
+use overlock_core::{Error, ErrorKind, Events, Source, StreamName, SystemClock};
 use overlock_engine::{modes, project as project_columns};
 use overlock_local::LocalOptions;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, runtime};
 use crate::args::{Check, How};
-use crate::commands::run::plan;
+use crate::commands::run::{plan, unknown_stream};
 use crate::config::{PipelineSettings, Project, Wanted};
+use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::Style;
 use crate::render::{self, error::error_json};
 use crate::signals::interruptible;
-use crate::exit;
 
 /// Checks everything that a run of the chosen sources would need.
 pub(crate) fn run(app: &App, arguments: &Check) -> Outcome<u8> {
@@ -29,8 +29,11 @@ pub(crate) fn run(app: &App, arguments: &Check) -> Outcome<u8> {
         done: Vec::new(),
     };
     let files = project.pipelines.len();
-    checks.good("configuration", &format!("overlock.toml and {files} pipeline file(s)"));
-    let runtime = app.runtime()?;
+    checks.good(
+        "configuration",
+        &format!("overlock.toml and {files} pipeline file(s)"),
+    );
+    let runtime = runtime()?;
     let outcome = runtime.block_on(interruptible(
         all(app, &project, arguments, &mut checks),
         app.global.timeout,
@@ -40,21 +43,23 @@ pub(crate) fn run(app: &App, arguments: &Check) -> Outcome<u8> {
     Ok(checks.finish())
 }
 
-async fn all(
-    app: &App,
-    project: &Project,
-    arguments: &Check,
-    checks: &mut Checks<'_>,
-) -> Outcome {
+async fn all(app: &App, project: &Project, arguments: &Check, checks: &mut Checks<'_>) -> Outcome {
     let names: Vec<String> = if arguments.sources.is_empty() {
-        project.sources().iter().map(|name| (*name).to_owned()).collect()
+        project
+            .sources()
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect()
     } else {
         arguments.sources.clone()
     };
     let mut pipelines = Vec::new();
     for name in &project.pipelines {
         let pipeline = project.pipeline(name)?;
-        if names.iter().any(|source| source == pipeline.source.as_str()) {
+        if names
+            .iter()
+            .any(|source| source == pipeline.source.as_str())
+        {
             pipelines.push(pipeline);
         }
     }
@@ -132,7 +137,6 @@ async fn streams(
             return Ok(());
         }
     };
-    let mut everything: Option<Catalog> = None;
     for one in &plan.streams {
         let name = one.name.as_str();
         let label = label(name);
@@ -142,10 +146,12 @@ async fn streams(
             match chosen {
                 Ok((modes, stream)) => {
                     let columns = stream.schema.fields().len();
-                    let mut text = format!("{:?}, {:?}, {columns} columns", modes.read, modes.write);
+                    let mut text =
+                        format!("{:?}, {:?}, {columns} columns", modes.read, modes.write);
                     text = text.replace("FullRefresh", "full refresh").to_lowercase();
                     for note in &stream.notes {
-                        text.push_str(&format!("; {}", overlock_core::text::printable(note)));
+                        text.push_str("; ");
+                        text.push_str(&overlock_core::text::printable(note));
                     }
                     checks.good(&label, &text);
                 }
@@ -153,18 +159,22 @@ async fn streams(
             }
             continue;
         }
-        if let Some((_, reason)) = catalog.unavailable.iter().find(|(other, _)| other == name) {
-            let reason = overlock_core::text::printable(reason);
-            let error = Error::new(ErrorKind::Permission, format!("read `{name}`: {reason}"));
-            checks.bad(&label, error.into());
-            continue;
+        let unavailable = catalog.unavailable.iter().find(|(other, _)| other == name);
+        match (unknown_stream(source, name).await, unavailable) {
+            (None, Some((_, reason))) => {
+                let reason = overlock_core::text::printable(reason);
+                let error = Error::new(ErrorKind::Permission, format!("read `{name}`: {reason}"));
+                checks.bad(&label, error.into());
+            }
+            (known, _) => {
+                let known = known.unwrap_or_default();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                checks.bad(
+                    &label,
+                    project.stream_problem(&pipeline.name, &one.name, &known),
+                );
+            }
         }
-        if everything.is_none() {
-            everything = source.discover(&[]).await.ok();
-        }
-        let all = everything.as_ref().map(|all| all.streams.as_slice()).unwrap_or_default();
-        let known: Vec<&str> = all.iter().map(|stream| stream.name.as_str()).collect();
-        checks.bad(&label, project.stream_problem(&pipeline.name, &one.name, &known));
     }
     Ok(())
 }

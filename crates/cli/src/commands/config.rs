@@ -30,9 +30,11 @@ fn validate(app: &App) -> Outcome<u8> {
     let sources = project.sources().len();
     let pipelines = project.pipelines.len();
     if app.output.is_json() {
-        app.output.json(&json!({"valid": true, "sources": sources, "pipelines": pipelines}));
+        app.output
+            .json(&json!({"valid": true, "sources": sources, "pipelines": pipelines}));
     } else if !app.output.is_quiet() {
-        app.output.result(&format!("ok: {sources} source(s), {pipelines} pipeline(s)"));
+        app.output
+            .result(&format!("ok: {sources} source(s), {pipelines} pipeline(s)"));
     }
     App::ok()
 }
@@ -86,7 +88,8 @@ fn walk(project: &Project, node: &Node, path: &mut Vec<String>, lines: &mut Vec<
     if let Value::Table(table) = &node.value
         && !secret
     {
-        if table.is_empty() && !path.is_empty() {
+        // The root has no key of its own, and no pipelines is not a setting.
+        if table.is_empty() && path.len() > 1 {
             lines.push(Line {
                 key: path.join("."),
                 value: json!({}),
@@ -105,9 +108,10 @@ fn walk(project: &Project, node: &Node, path: &mut Vec<String>, lines: &mut Vec<
         match &node.value {
             Value::Text(text) => Json::from(secrets::shown(text)),
             Value::Table(table) => match table.iter().next() {
-                Some((kind, below)) => {
-                    Json::from(secrets::shown(&format!("{kind}:{}", below.text().unwrap_or(""))))
-                }
+                Some((kind, below)) => Json::from(secrets::shown(&format!(
+                    "{kind}:{}",
+                    below.text().unwrap_or("")
+                ))),
                 None => Json::from("[masked]"),
             },
             _ => Json::from("[masked]"),
@@ -138,5 +142,9 @@ fn is_secret(project: &Project, path: &[String]) -> bool {
         return true;
     };
     let path = rest.join(".");
-    connector.spec().keys.iter().any(|key| key.secret && key.path == path)
+    connector
+        .spec()
+        .keys
+        .iter()
+        .any(|key| key.secret && key.path == path)
 }

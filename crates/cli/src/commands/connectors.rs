@@ -1,5 +1,7 @@
 //! `overlock connectors [NAME]`: what can be connected, and which keys each takes.
 
+use std::fmt::Write as _;
+
 use overlock_core::KeyKind;
 use serde_json::json;
 
@@ -14,7 +16,10 @@ pub(crate) fn run(app: &App, arguments: &Connectors) -> Outcome<u8> {
     let Some(name) = &arguments.name else {
         let mut listing = Listing::new(&["connector", "summary"]);
         for connector in CONNECTORS {
-            listing.row(vec![connector.name().into(), connector.spec().summary.into()]);
+            listing.row(vec![
+                connector.name().into(),
+                connector.spec().summary.into(),
+            ]);
         }
         app.output.listing(&listing);
         return App::ok();
@@ -63,10 +68,14 @@ pub(crate) fn run(app: &App, arguments: &Connectors) -> Outcome<u8> {
             if let Some(default) = key.default {
                 notes.push(format!("default {default}"));
             }
-            let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-            text.push_str(&format!("\n{}{notes}\n    {}\n", key.path, key.doc));
+            let notes = if notes.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", notes.join(", "))
+            };
+            _ = write!(text, "\n{}{notes}\n    {}\n", key.path, key.doc);
         }
-        text.push_str(&format!("\n{}\n", spec.example.trim_end()));
+        _ = write!(text, "\n{}\n", spec.example.trim_end());
         app.output.result(&text);
     } else {
         app.output.listing(&listing);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::args::{Demo, How};
-use crate::commands::init::write_new;
+use crate::commands::init::{PIPELINE, write_new};
 use crate::commands::run::{Job, plan, report};
 use crate::commands::sandbox::ACCOUNTS;
 use crate::config::{Request, Wanted, absolute};
@@ -49,7 +49,10 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         Some(diary) => diary,
         None if root.join("overlock.toml").exists() => {
             return Err(Failure::usage(
-                format!("use `{}` for the demo: it has a project of its own", arguments.dir.display()),
+                format!(
+                    "use `{}` for the demo: it has a project of its own",
+                    arguments.dir.display()
+                ),
                 "nothing was changed; name another folder: overlock demo DIR",
             ));
         }
@@ -66,7 +69,10 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         diary.done = false;
     }
     if diary.day > MAX_DAYS {
-        return Err(Failure::usage("go on with a demo of ten years", "start in a new folder"));
+        return Err(Failure::usage(
+            "go on with a demo of ten years",
+            "start in a new folder",
+        ));
     }
     // The diary comes first: it marks the folder as ours, so that a killed demo can be taken up again.
     write(&diary_path, &diary)?;
@@ -128,21 +134,28 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         app.output.remark(&format!(
             "\nlook at it:  overlock inspect {dir}/data/sfdc/Account\n\
              next day:    overlock demo{}",
-            if arguments.dir.as_os_str() == "overlock-demo" { String::new() } else { format!(" {dir}") }
+            if arguments.dir.as_os_str() == "overlock-demo" {
+                String::new()
+            } else {
+                format!(" {dir}")
+            }
         ));
     }
     Ok(code)
 }
 
 fn read(path: &Path) -> Outcome<Option<Diary>> {
-    let fail = |message: &str| Error::new(ErrorKind::Config, message).context("path", path.display());
+    let fail =
+        |message: &str| Error::new(ErrorKind::Config, message).context("path", path.display());
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail("read the demo's diary").source(error).into()),
     };
     let diary: Diary = serde_json::from_slice(&bytes).map_err(|error| {
-        fail("understand the demo's diary").source(error).hint("start in a new folder")
+        fail("understand the demo's diary")
+            .source(error)
+            .hint("start in a new folder")
     })?;
     if diary.format != 1 {
         return Err(fail("understand the diary of another version of the demo")
@@ -179,24 +192,3 @@ fn project_file(known: &Credentials) -> String {
         known.client_id
     )
 }
-
-const PIPELINE: &str = r#"source = "sfdc"
-destination = "lake"
-schedule = { cron = "7 * * * *", timezone = "Europe/Berlin" }
-
-[streams.User]
-[streams.Account]
-[streams.Contact]
-[streams.Lead]
-[streams.Campaign]
-[streams.CampaignMember]
-[streams.Opportunity]
-[streams.OpportunityContactRole]
-[streams.OpportunityLineItem]
-[streams.OpportunityHistory]
-[streams.OpportunityFieldHistory]
-[streams.Product2]
-[streams.PricebookEntry]
-[streams.Task]
-[streams.Event]
-"#;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use overlock_core::{Catalog, Deletes, Events, StreamName, SystemClock};
 
-use crate::app::App;
+use crate::app::{App, runtime};
 use crate::args::Discover;
 use crate::config::{Project, Wanted};
 use crate::failure::{Failure, Outcome};
@@ -16,19 +16,26 @@ use crate::suggest;
 pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
     let project = app.project(Wanted::None)?;
     let name = source_name(&project, arguments.source.as_deref())?;
-    let only: Vec<StreamName> =
-        arguments.stream.iter().map(StreamName::new).collect::<Result<_, _>>()?;
+    let only: Vec<StreamName> = arguments
+        .stream
+        .iter()
+        .map(StreamName::new)
+        .collect::<Result<_, _>>()?;
     let settings = project.source(&project.require_source(&name)?)?;
     let work_dir = app.work_dir(&project);
     let clock = Arc::new(SystemClock);
     let source = app.connect(&settings, &work_dir, Events::none(), clock, None)?;
-    let runtime = app.runtime()?;
+    let runtime = runtime()?;
     let catalog = runtime.block_on(interruptible(
         async {
             let found = source.discover(&only).await?;
             // A name that is not there gets a suggestion from all that are.
-            let missing = only.iter().any(|name| !knows(&found, name.as_str()));
-            if missing { Ok(source.discover(&[]).await?) } else { Ok(found) }
+            let missing = only.iter().any(|name| found.get(name.as_str()).is_none());
+            if missing {
+                Ok(source.discover(&[]).await?)
+            } else {
+                Ok(found)
+            }
         },
         app.global.timeout,
     ))?;
@@ -46,7 +53,11 @@ pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
     let mut listing;
     if arguments.columns || !only.is_empty() {
         listing = Listing::new(&["stream", "column", "type", "key", "nullable"]);
-        for stream in catalog.streams.iter().filter(|stream| chosen(stream.name.as_str())) {
+        for stream in catalog
+            .streams
+            .iter()
+            .filter(|stream| chosen(stream.name.as_str()))
+        {
             for field in stream.schema.fields() {
                 let key = if stream.primary_key.contains(field.name()) {
                     "primary"
@@ -89,7 +100,8 @@ pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
     app.output.listing(&listing);
     for (name, reason) in catalog.unavailable.iter().filter(|(name, _)| chosen(name)) {
         let reason = overlock_core::text::printable(reason);
-        app.output.remark(&format!("not available: {name}: {reason}"));
+        app.output
+            .remark(&format!("not available: {name}: {reason}"));
     }
     App::ok()
 }

@@ -22,12 +22,17 @@ SFDC_CLIENT_ID=
 pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
     let connector = registry::connector(&arguments.source)?;
     let files = [
-        ("overlock.toml", project_file(connector.name(), connector.spec().example)),
+        (
+            "overlock.toml",
+            project_file(connector.name(), connector.spec().example),
+        ),
         ("pipelines/crm.toml", PIPELINE.to_owned()),
         (".gitignore", GITIGNORE.to_owned()),
         (".env.example", ENV_EXAMPLE.to_owned()),
     ];
-    let here = files.iter().find(|(name, _)| arguments.dir.join(name).symlink_metadata().is_ok());
+    let here = files
+        .iter()
+        .find(|(name, _)| arguments.dir.join(name).symlink_metadata().is_ok());
     if let Some((name, _)) = here {
         return Err(Failure::usage(
             format!("write a new project: `{name}` is there already"),
@@ -39,12 +44,15 @@ pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
     }
     if app.output.is_json() {
         let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-        app.output.json(&json!({"dir": arguments.dir, "files": names}));
+        app.output
+            .json(&json!({"dir": arguments.dir, "files": names}));
     } else if !app.output.is_quiet() {
         for (name, _) in &files {
-            app.output.result(&format!("wrote {}", arguments.dir.join(name).display()));
+            app.output
+                .result(&format!("wrote {}", arguments.dir.join(name).display()));
         }
-        app.output.remark("next: fill in overlock.toml, then `overlock check`");
+        app.output
+            .remark("next: fill in overlock.toml, then `overlock check`");
     }
     App::ok()
 }
@@ -52,7 +60,9 @@ pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
 /// Writes a file that must not be there yet, with the folders above it.
 pub(crate) fn write_new(path: &Path, text: &str) -> Outcome {
     let fail = |error: std::io::Error| {
-        Error::new(ErrorKind::Io, "write a new file").context("path", path.display()).source(error)
+        Error::new(ErrorKind::Io, "write a new file")
+            .context("path", path.display())
+            .source(error)
     };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(fail)?;
@@ -73,6 +83,8 @@ fn project_file(connector: &str, example: &str) -> String {
         Some(_) => example.trim().to_owned(),
         None => format!("[source.crm]\n{}", example.trim()),
     };
+    // The shipped pipeline reads from a source of this name.
+    let example = example.replace("[source.crm", "[source.sfdc");
     format!(
         "# Connections of this project. All keys: overlock connectors {connector}\n\
          version = 1\n\n{example}\n\n\
@@ -80,14 +92,5 @@ fn project_file(connector: &str, example: &str) -> String {
     )
 }
 
-/// The first pipeline.
-pub(crate) const PIPELINE: &str = r#"# One pipeline: one source, one destination, some streams.
-source = "crm"
-destination = "lake"
-schedule = { cron = "7 * * * *", timezone = "UTC" }
-
-[streams.Account]
-[streams.Contact]
-[streams.Lead]
-[streams.Opportunity]
-"#;
+/// The pipeline that ships with the project; a new project and the demo begin with it.
+pub(crate) const PIPELINE: &str = include_str!("../../../../pipelines/crm.toml");

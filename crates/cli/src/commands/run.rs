@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use overlock_core::event::ErrorReport;
 use overlock_core::{
-    Clock, Error, ErrorKind, SourceName, StreamName, StreamStatus, SystemClock, Timestamp,
+    Clock, Error, ErrorKind, Source, SourceName, StreamName, StreamStatus, SystemClock, Timestamp,
 };
 use overlock_engine::{
-    Options, Pipeline, ReadMode, Record, Report, Stop, StopReason, StreamPlan, StreamSettings, Tally,
+    Options, Pipeline, ReadMode, Record, Report, Stop, StopReason, StreamPlan, StreamSettings,
+    Tally,
 };
 use overlock_local::{LocalOptions, OnSchemaChange as LocalPolicy};
 
-use crate::app::App;
+use crate::app::{App, runtime};
 use crate::args::{How, Run};
 use crate::config::files::{DefaultsTable, OnSchemaChange, ReadModeText, StreamTable};
 use crate::config::{PipelineSettings, Project, Wanted};
@@ -28,7 +29,7 @@ use crate::{exit, render, suggest};
 pub(crate) const REST: &str = "*";
 
 /// Runs pipelines.
-pub(crate) fn run(app: &App, arguments: Run) -> Outcome<u8> {
+pub(crate) fn run(app: &App, arguments: &Run) -> Outcome<u8> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let wanted = if arguments.all || arguments.due {
         Wanted::All
@@ -55,7 +56,9 @@ pub(crate) fn run(app: &App, arguments: Run) -> Outcome<u8> {
     for name in &names {
         let pipeline = project.pipeline(name)?;
         if arguments.due {
-            let Some(schedule) = &pipeline.schedule else { continue };
+            let Some(schedule) = &pipeline.schedule else {
+                continue;
+            };
             if !schedule.is_due(last_start(&work_dir, &pipeline.name)?, clock.now()) {
                 continue;
             }
@@ -66,14 +69,20 @@ pub(crate) fn run(app: &App, arguments: Run) -> Outcome<u8> {
     let mut unmatched: Vec<&String> = arguments.select.iter().chain(&arguments.exclude).collect();
     for pipeline in pipelines {
         let mut plan = plan(&pipeline, &arguments.how)?;
-        let all: Vec<String> = plan.streams.iter().map(|one| one.name.to_string()).collect();
+        let all: Vec<String> = plan
+            .streams
+            .iter()
+            .map(|one| one.name.to_string())
+            .collect();
         unmatched.retain(|pattern| !all.iter().any(|name| fits(pattern, &pipeline, name)));
         if !arguments.select.is_empty() {
             plan.rest = None;
         }
         plan.streams.retain(|one| {
             let any = |patterns: &[String]| {
-                patterns.iter().any(|pattern| fits(pattern, &pipeline, one.name.as_str()))
+                patterns
+                    .iter()
+                    .any(|pattern| fits(pattern, &pipeline, one.name.as_str()))
             };
             (arguments.select.is_empty() || any(&arguments.select)) && !any(&arguments.exclude)
         });
@@ -88,7 +97,10 @@ pub(crate) fn run(app: &App, arguments: Run) -> Outcome<u8> {
     }
     if plans.is_empty() {
         if !arguments.due {
-            return Err(Failure::usage("find a stream to run: every one is excluded", "see --exclude"));
+            return Err(Failure::usage(
+                "find a stream to run: every one is excluded",
+                "see --exclude",
+            ));
         }
         if app.output.is_json() {
             app.output.json(&summary::end(&[], exit::OK));
@@ -126,14 +138,17 @@ impl Job<'_> {
         &self,
         plans: &[(PipelineSettings, Pipeline)],
     ) -> Outcome<(Vec<Ended>, u8)> {
-        let runtime = self.app.runtime()?;
+        let runtime = runtime()?;
         let progress = Progress::new(&self.app.output, self.app.global.progress);
         let stop = Stop::new();
         let ended = runtime.block_on(async {
             stop_on_signal(Signals::listen()?, stop.clone(), self.app.output.clone());
             let mut ended = Vec::new();
             for (settings, plan) in plans {
-                if matches!(stop.reason(), Some(StopReason::Interrupt | StopReason::Terminate)) {
+                if matches!(
+                    stop.reason(),
+                    Some(StopReason::Interrupt | StopReason::Terminate)
+                ) {
                     break;
                 }
                 ended.push(self.run_one(settings, plan, &progress, &stop).await?);
@@ -194,16 +209,11 @@ impl Job<'_> {
         )
         .await;
         // A stream that the source does not have is a mistake in the file: point at it.
-        if let Some(error) = &report.error
-            && error.kind() == ErrorKind::Config
-            && let Some(stream) = error.get("stream").and_then(|name| StreamName::new(name).ok())
-            && let Ok(catalog) = source.discover(&[]).await
-            && catalog.get(stream.as_str()).is_none()
-        {
-            let mut known: Vec<&str> =
-                catalog.streams.iter().map(|found| found.name.as_str()).collect();
-            known.extend(catalog.unavailable.iter().map(|(name, _)| name.as_str()));
-            return Err(self.project.stream_problem(&plan.name, &stream, &known));
+        for name in suspects(&report) {
+            if let Some(known) = unknown_stream(source.as_ref(), name.as_str()).await {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                return Err(self.project.stream_problem(&plan.name, &name, &known));
+            }
         }
         let error = report.error.as_ref().map(ErrorReport::from);
         Ok(Ended {
@@ -224,7 +234,11 @@ impl Job<'_> {
         options.full_refresh = self.how.full_refresh;
         options.fail_fast = self.how.fail_fast;
         options.exit_code = code_of;
-        let scheduled = settings.file.schedule.as_ref().and_then(|table| table.timeout);
+        let scheduled = settings
+            .file
+            .schedule
+            .as_ref()
+            .and_then(|table| table.timeout);
         options.timeout = self
             .app
             .global
@@ -278,9 +292,12 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
         let mut said: Vec<&ErrorReport> = Vec::new();
         for stream in &run.streams {
             let Some(error) = &stream.error else { continue };
-            let whole_run = run.error.as_ref().is_some_and(|whole| whole.message == error.message);
-            let quiet_stop = stream.status == StreamStatus::Stopped
-                && error.kind == ErrorKind::Cancelled;
+            let whole_run = run
+                .error
+                .as_ref()
+                .is_some_and(|whole| whole.message == error.message);
+            let quiet_stop =
+                stream.status == StreamStatus::Stopped && error.kind == ErrorKind::Cancelled;
             if whole_run || quiet_stop {
                 continue;
             }
@@ -304,9 +321,40 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
         if matches!(run.code, exit::INTERRUPTED | exit::TERMINATED) {
             output.note("stopped; run again: it goes on where this run stopped");
         } else if run.code == exit::QUOTA {
-            output.note("a budget is used up; what was read is kept, and the next run goes on from there");
+            output.note(
+                "a budget is used up; what was read is kept, and the next run goes on from there",
+            );
         }
     }
+}
+
+/// Streams that failed as one would that does not exist and never did.
+fn suspects(report: &Report) -> Vec<StreamName> {
+    let named = report
+        .error
+        .as_ref()
+        .filter(|error| error.kind() == ErrorKind::Config);
+    let named = named.and_then(|error| StreamName::new(error.get("stream")?).ok());
+    let failed = report.streams.iter().filter(|stream| {
+        let kind = stream.error.as_ref().map(|error| error.kind);
+        stream.head.is_none()
+            && stream.rows_read == 0
+            && matches!(kind, Some(ErrorKind::Permission | ErrorKind::NotFound))
+    });
+    named
+        .into_iter()
+        .chain(failed.map(|stream| stream.stream.clone()))
+        .collect()
+}
+
+/// The names of all streams if the source has none of this name; asks the source once more.
+pub(crate) async fn unknown_stream(source: &dyn Source, name: &str) -> Option<Vec<String>> {
+    let catalog = source.discover(&[]).await.ok()?;
+    let readable = catalog.streams.iter().map(|stream| stream.name.to_string());
+    let known: Vec<String> = readable
+        .chain(catalog.unavailable.iter().map(|(name, _)| name.clone()))
+        .collect();
+    (!known.iter().any(|other| other == name)).then_some(known)
 }
 
 /// The exit code of a report.
@@ -344,13 +392,22 @@ pub(crate) fn stream_settings(
     how: &How,
 ) -> StreamSettings {
     StreamSettings {
-        read_mode: table.read_mode.or(defaults.read_mode).map(|mode| match mode {
-            ReadModeText::Incremental => ReadMode::Incremental,
-            ReadModeText::FullRefresh => ReadMode::FullRefresh,
-        }),
+        read_mode: table
+            .read_mode
+            .or(defaults.read_mode)
+            .map(|mode| match mode {
+                ReadModeText::Incremental => ReadMode::Incremental,
+                ReadModeText::FullRefresh => ReadMode::FullRefresh,
+            }),
         write_mode: table.write_mode.or(defaults.write_mode).map(Into::into),
-        deletes: table.deletes.or(defaults.deletes).map(Into::into).unwrap_or_default(),
-        since: how.since.or(table.since.or(defaults.since).map(|text| text.0)),
+        deletes: table
+            .deletes
+            .or(defaults.deletes)
+            .map(Into::into)
+            .unwrap_or_default(),
+        since: how
+            .since
+            .or(table.since.or(defaults.since).map(|text| text.0)),
         filter: table.r#where.clone(),
         include: table.include.clone(),
         exclude: table.exclude.clone(),
@@ -377,8 +434,8 @@ fn only_pipeline(project: &Project) -> Outcome<String> {
 fn fits(pattern: &str, pipeline: &PipelineSettings, stream: &str) -> bool {
     match pattern.split_once('.') {
         Some((owner, pattern)) => {
-            let owned = glob(owner, pipeline.name.as_str()) || glob(owner, pipeline.source.as_str());
-            owned && glob(pattern, stream)
+            let names = [&pipeline.name, &pipeline.source];
+            names.iter().any(|name| glob(owner, name.as_str())) && glob(pattern, stream)
         }
         None => glob(pattern, stream),
     }
@@ -386,7 +443,8 @@ fn fits(pattern: &str, pipeline: &PipelineSettings, stream: &str) -> bool {
 
 /// `*` stands for any characters, `?` for one.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     // Row by row over the pattern: which prefixes of the text fit so far.
     let mut fits = vec![false; text.len() + 1];
     if let Some(first) = fits.first_mut() {
@@ -401,7 +459,9 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
                 here || before.and_then(|at| next.get(at)).copied().unwrap_or(false)
             } else {
                 before.is_some_and(|at| {
-                    let same = text.get(at).is_some_and(|found| wanted == '?' || *found == wanted);
+                    let same = text
+                        .get(at)
+                        .is_some_and(|found| wanted == '?' || *found == wanted);
                     same && fits.get(at).copied().unwrap_or(false)
                 })
             };
@@ -449,13 +509,19 @@ pub(crate) fn last_start(work_dir: &Path, pipeline: &SourceName) -> Outcome<Opti
     let mut last = None;
     for entry in entries.take(MAX_RECORDS).flatten() {
         let path = entry.path().join("run.json");
-        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        let Ok(metadata) = std::fs::metadata(&path) else {
+            continue;
+        };
         if !metadata.is_file() || metadata.len() > MAX_RECORD_BYTES {
             continue;
         }
         // A record that a crash left unreadable says nothing about a start.
-        let Ok(bytes) = std::fs::read(&path) else { continue };
-        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+        let Ok(bytes) = std::fs::read(&path) else {
+            continue;
+        };
+        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
+            continue;
+        };
         if record.pipeline == *pipeline {
             last = last.max(Some(record.started));
         }

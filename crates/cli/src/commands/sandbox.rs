@@ -5,7 +5,7 @@ use overlock_salesforce::emulator::{SalesforceSandbox, SandboxOptions, WorldOpti
 use overlock_sandbox::{Plan, Random};
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, runtime};
 use crate::args::Sandbox;
 use crate::failure::{Failure, Outcome};
 use crate::signals::Signals;
@@ -15,7 +15,10 @@ pub(crate) const ACCOUNTS: u32 = 150;
 
 /// Serves until a signal comes.
 pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
-    let now = arguments.at.unwrap_or_else(|| SystemClock.now()).floor_second();
+    let now = arguments
+        .at
+        .unwrap_or_else(|| SystemClock.now())
+        .floor_second();
     // History ends a day ago, so that some changes are new today.
     let start = now.minus(std::time::Duration::from_secs(86_400));
     let mut options = SandboxOptions::tiny(arguments.seed, start);
@@ -64,15 +67,18 @@ pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
             known.client_secret,
         ));
     }
-    app.output.remark("these credentials open nothing but this emulator; Ctrl-C stops it");
-    let runtime = app.runtime()?;
+    app.output
+        .remark("these credentials open nothing but this emulator; Ctrl-C stops it");
+    let runtime = runtime()?;
     let limit = app.global.timeout;
     runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let over = async {
             match limit {
                 Some(limit) => {
-                    tokio::time::timeout(limit, std::future::pending::<()>()).await.ok();
+                    tokio::time::timeout(limit, std::future::pending::<()>())
+                        .await
+                        .ok();
                 }
                 None => std::future::pending().await,
             }

@@ -15,19 +15,30 @@ pub(crate) fn run(app: &App, verb: &Schedule) -> Outcome<u8> {
     let now = SystemClock.now();
     let work_dir = app.work_dir(&project);
     let mut listing = match verb {
-        Schedule::List => {
-            Listing::new(&["pipeline", "cron", "timezone", "last_start", "next_start", "due"])
-        }
+        Schedule::List => Listing::new(&[
+            "pipeline",
+            "cron",
+            "timezone",
+            "last_start",
+            "next_start",
+            "due",
+        ]),
         Schedule::Next { .. } => Listing::new(&["pipeline", "start", "local"]),
     };
     let mut starts = Vec::new();
     for name in &project.pipelines {
         let pipeline = project.pipeline(name)?;
-        let Some(schedule) = &pipeline.schedule else { continue };
+        let Some(schedule) = &pipeline.schedule else {
+            continue;
+        };
         match verb {
             Schedule::List => {
                 let last = last_start(&work_dir, &pipeline.name)?;
-                let cron = pipeline.file.schedule.as_ref().map(|table| table.cron.clone());
+                let cron = pipeline
+                    .file
+                    .schedule
+                    .as_ref()
+                    .map(|table| table.cron.clone());
                 listing.row(vec![
                     name.as_str().into(),
                     Cell::maybe(cron),
@@ -40,7 +51,9 @@ pub(crate) fn run(app: &App, verb: &Schedule) -> Outcome<u8> {
             Schedule::Next { count } => {
                 let mut time = now;
                 for _ in 0..*count {
-                    let Some(next) = schedule.next_after(time) else { break };
+                    let Some(next) = schedule.next_after(time) else {
+                        break;
+                    };
                     starts.push((next, name.clone(), schedule.local(next)));
                     time = next;
                 }

@@ -10,7 +10,7 @@ use overlock_engine::Reset;
 use overlock_local::LocalOptions;
 use serde_json::json;
 
-use crate::app::App;
+use crate::app::{App, runtime};
 use crate::args::State;
 use crate::commands::run::REST;
 use crate::config::{PipelineSettings, Project, Wanted};
@@ -29,12 +29,21 @@ pub(crate) fn run(app: &App, verb: State) -> Outcome<u8> {
 }
 
 fn list(app: &App, names: Vec<String>) -> Outcome<u8> {
-    let wanted = if names.is_empty() { Wanted::All } else { Wanted::Named(names.clone()) };
+    let wanted = if names.is_empty() {
+        Wanted::All
+    } else {
+        Wanted::Named(names.clone())
+    };
     let project = app.project(wanted)?;
-    let names = if names.is_empty() { project.pipelines.clone() } else { names };
-    let runtime = app.runtime()?;
-    let mut listing =
-        Listing::new(&["pipeline", "stream", "commit", "at", "rows", "complete", "state"]);
+    let names = if names.is_empty() {
+        project.pipelines.clone()
+    } else {
+        names
+    };
+    let runtime = runtime()?;
+    let mut listing = Listing::new(&[
+        "pipeline", "stream", "commit", "at", "rows", "complete", "state",
+    ]);
     for name in &names {
         let pipeline = project.pipeline(name)?;
         let destination = open(app, &project, &pipeline)?;
@@ -49,8 +58,10 @@ fn list(app: &App, names: Vec<String>) -> Outcome<u8> {
                 key.stream.as_str().into(),
                 Cell::maybe(head.as_ref().map(|head| head.id)),
                 Cell::maybe(head.as_ref().map(|head| head.at.floor_second())),
-                head.as_ref().map_or(Cell::None, |head| Cell::Number(head.rows)),
-                head.as_ref().map_or(Cell::None, |head| Cell::Flag(head.complete)),
+                head.as_ref()
+                    .map_or(Cell::None, |head| Cell::Number(head.rows)),
+                head.as_ref()
+                    .map_or(Cell::None, |head| Cell::Flag(head.complete)),
                 Cell::maybe(head.as_ref().and_then(state_text)),
             ]);
         }
@@ -62,21 +73,28 @@ fn list(app: &App, names: Vec<String>) -> Outcome<u8> {
 fn show(app: &App, key: &str) -> Outcome<u8> {
     let (project, pipeline, key) = find(app, key)?;
     let destination = open(app, &project, &pipeline)?;
-    let runtime = app.runtime()?;
-    let head = runtime
-        .block_on(interruptible(async { Ok(destination.head(&key).await?) }, app.global.timeout))?;
+    let runtime = runtime()?;
+    let head = runtime.block_on(interruptible(
+        async { Ok(destination.head(&key).await?) },
+        app.global.timeout,
+    ))?;
     if app.output.is_json() {
-        app.output.json(&json!({"pipeline": key.pipeline, "stream": key.stream, "head": head}));
+        app.output
+            .json(&json!({"pipeline": key.pipeline, "stream": key.stream, "head": head}));
         return App::ok();
     }
     match head {
-        None => app.output.result(&format!("{key}: nothing is committed yet")),
+        None => app
+            .output
+            .result(&format!("{key}: nothing is committed yet")),
         Some(head) => {
             let state = head.state.as_ref().map_or_else(
                 || "none: the next run reads from the beginning".to_owned(),
                 |state| state.as_json().to_string(),
             );
-            let parent = head.parent.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let parent = head
+                .parent
+                .map_or_else(|| "none".to_owned(), |id| id.to_string());
             app.output.result(&format!(
                 "{key}\n  commit    {}\n  parent    {parent}\n  at        {}\n  rows      {}\n  complete  {}\n  state     {state}",
                 head.id, head.at, head.rows, head.complete
@@ -99,12 +117,12 @@ fn reset(app: &App, key: &str) -> Outcome<u8> {
         source: pipeline.source.clone(),
         run: overlock_core::CommitId::generate().to_string(),
     };
-    let runtime = app.runtime()?;
-    let head = runtime.block_on(async {
-        overlock_engine::reset(&what, destination, &work_dir, clock).await
-    })?;
+    let runtime = runtime()?;
+    let head = runtime
+        .block_on(async { overlock_engine::reset(&what, destination, &work_dir, clock).await })?;
     if app.output.is_json() {
-        app.output.json(&json!({"pipeline": key.pipeline, "stream": key.stream, "head": head}));
+        app.output
+            .json(&json!({"pipeline": key.pipeline, "stream": key.stream, "head": head}));
     } else if !app.output.is_quiet() {
         let text = match head {
             Some(_) => "the next run reads from the beginning; committed rows stay",
@@ -130,7 +148,10 @@ fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
         let shown = overlock_core::text::printable(stream);
         let hint = suggest::sentence(stream, known.iter().map(StreamName::as_str))
             .unwrap_or_else(|| "`overlock state list` shows the streams".to_owned());
-        return Err(Failure::usage(format!("find stream `{shown}` in pipeline `{name}`"), hint));
+        return Err(Failure::usage(
+            format!("find stream `{shown}` in pipeline `{name}`"),
+            hint,
+        ));
     };
     let key = SyncKey::new(pipeline.name.clone(), found.clone());
     Ok((project, pipeline, key))
@@ -143,15 +164,17 @@ fn open(
 ) -> Outcome<Arc<dyn Destination>> {
     let destination = pipeline.destination.as_deref();
     let clock = Arc::new(SystemClock);
-    app.open_destination(project, destination, &pipeline.source, LocalOptions::default(), clock)
+    app.open_destination(
+        project,
+        destination,
+        &pipeline.source,
+        LocalOptions::default(),
+        clock,
+    )
 }
 
 /// The streams that the file names, and those that have a table already.
-fn streams(
-    app: &App,
-    project: &Project,
-    pipeline: &PipelineSettings,
-) -> Outcome<Vec<StreamName>> {
+fn streams(app: &App, project: &Project, pipeline: &PipelineSettings) -> Outcome<Vec<StreamName>> {
     let mut names = Vec::new();
     for name in pipeline.file.streams.keys().filter(|name| *name != REST) {
         names.push(StreamName::new(name)?);
@@ -159,7 +182,11 @@ fn streams(
     let root = app.data_dir(project, pipeline.destination.as_deref())?;
     let tables = std::fs::read_dir(root.join(pipeline.source.as_str()));
     for entry in tables.into_iter().flatten().flatten() {
-        let name = entry.file_name().into_string().ok().and_then(|name| StreamName::new(name).ok());
+        let name = entry
+            .file_name()
+            .into_string()
+            .ok()
+            .and_then(|name| StreamName::new(name).ok());
         if let Some(name) = name
             && !names.contains(&name)
             && entry.path().is_dir()

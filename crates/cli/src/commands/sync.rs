@@ -71,7 +71,11 @@ pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
     };
     let file = &settings.file;
     for name in &arguments.stream {
-        let table = file.streams.get(name).cloned().unwrap_or_else(StreamTable::default);
+        let table = file
+            .streams
+            .get(name)
+            .cloned()
+            .unwrap_or_else(StreamTable::default);
         let name = StreamName::new(name)?;
         if plan.streams.iter().all(|one| one.name != name) {
             plan.streams.push(StreamPlan {

@@ -332,23 +332,91 @@ fn sources_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// Keys of the table `http`, which every connector that speaks HTTP has: kit reads them itself.
 const HTTP_KEYS: &[(&str, KeyKind, &str)] = &[
-    ("connect_timeout", KeyKind::Duration, "Longest wait for a connection, TLS included."),
-    ("read_timeout", KeyKind::Duration, "Longest silence of the server."),
-    ("total_timeout", KeyKind::Duration, "Longest network time of one request, body included."),
-    ("bulk_read_timeout", KeyKind::Duration, "Longest silence of a bulk download."),
-    ("bulk_total_timeout", KeyKind::Duration, "Longest network time of a bulk download."),
-    ("min_bytes_per_s", KeyKind::Integer, "A body that is slower than this is given up."),
-    ("min_bytes_period", KeyKind::Duration, "Over how much waiting the speed is measured."),
-    ("attempts", KeyKind::Integer, "Tries per request, the first one included."),
-    ("backoff_base", KeyKind::Duration, "Longest pause before the second try; then doubles."),
-    ("backoff_cap", KeyKind::Duration, "Longest pause that doubling reaches."),
-    ("rate_limit_wait", KeyKind::Duration, "Pause after a 429 that does not say how long."),
-    ("max_wait", KeyKind::Duration, "Longest single pause that the server may ask for."),
-    ("max_total_wait", KeyKind::Duration, "Longest sum of pauses in one run."),
-    ("retries", KeyKind::Integer, "Retries that every run may use up."),
-    ("retry_percent", KeyKind::Integer, "Further retries, in percent of the run's requests."),
-    ("max_body_bytes", KeyKind::Integer, "Largest ordinary body, decompressed."),
-    ("bulk_max_body_bytes", KeyKind::Integer, "Largest bulk body, decompressed."),
+    (
+        "connect_timeout",
+        KeyKind::Duration,
+        "Longest wait for a connection, TLS included.",
+    ),
+    (
+        "read_timeout",
+        KeyKind::Duration,
+        "Longest silence of the server.",
+    ),
+    (
+        "total_timeout",
+        KeyKind::Duration,
+        "Longest network time of one request, body included.",
+    ),
+    (
+        "bulk_read_timeout",
+        KeyKind::Duration,
+        "Longest silence of a bulk download.",
+    ),
+    (
+        "bulk_total_timeout",
+        KeyKind::Duration,
+        "Longest network time of a bulk download.",
+    ),
+    (
+        "min_bytes_per_s",
+        KeyKind::Integer,
+        "A body that is slower than this is given up.",
+    ),
+    (
+        "min_bytes_period",
+        KeyKind::Duration,
+        "Over how much waiting the speed is measured.",
+    ),
+    (
+        "attempts",
+        KeyKind::Integer,
+        "Tries per request, the first one included.",
+    ),
+    (
+        "backoff_base",
+        KeyKind::Duration,
+        "Longest pause before the second try; then doubles.",
+    ),
+    (
+        "backoff_cap",
+        KeyKind::Duration,
+        "Longest pause that doubling reaches.",
+    ),
+    (
+        "rate_limit_wait",
+        KeyKind::Duration,
+        "Pause after a 429 that does not say how long.",
+    ),
+    (
+        "max_wait",
+        KeyKind::Duration,
+        "Longest single pause that the server may ask for.",
+    ),
+    (
+        "max_total_wait",
+        KeyKind::Duration,
+        "Longest sum of pauses in one run.",
+    ),
+    (
+        "retries",
+        KeyKind::Integer,
+        "Retries that every run may use up.",
+    ),
+    (
+        "retry_percent",
+        KeyKind::Integer,
+        "Further retries, in percent of the run's requests.",
+    ),
+    (
+        "max_body_bytes",
+        KeyKind::Integer,
+        "Largest ordinary body, decompressed.",
+    ),
+    (
+        "bulk_max_body_bytes",
+        KeyKind::Integer,
+        "Largest bulk body, decompressed.",
+    ),
 ];
 
 /// The schema of `[source.NAME]` for one connector, made from what the connector says about its keys.
@@ -398,7 +466,11 @@ pub(crate) fn source_schema(name: &str, spec: &Spec) -> Json {
         let steps: Vec<&str> = key.path.split('.').collect();
         insert(&mut root, &steps, schema, key.required);
     }
-    if spec.keys.iter().any(|key| key.path == "http" || key.path.starts_with("http.")) {
+    if spec
+        .keys
+        .iter()
+        .any(|key| key.path == "http" || key.path.starts_with("http."))
+    {
         for (name, kind, doc) in HTTP_KEYS {
             let mut schema = match kind {
                 KeyKind::Duration => json!({"type": "string", "format": "overlock-duration"}),
@@ -465,7 +537,11 @@ mod tests {
     fn the_http_keys_are_those_of_kit() {
         let mut table = Map::new();
         for (name, kind, _) in HTTP_KEYS {
-            let value = if *kind == KeyKind::Duration { json!("7s") } else { json!(7) };
+            let value = if *kind == KeyKind::Duration {
+                json!("7s")
+            } else {
+                json!(7)
+            };
             table.insert((*name).to_owned(), value);
         }
         overlock_kit::HttpConfig::deserialize(Json::Object(table)).unwrap();

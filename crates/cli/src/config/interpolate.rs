@@ -10,9 +10,9 @@ pub(crate) fn node(node: &mut Node, environment: &Environment, problems: &mut Ve
     match &mut node.value {
         Value::Text(text) if text.contains("${") => match expand(text, environment) {
             Ok(expanded) => *text = expanded,
-            Err((message, label)) => problems.push(
-                Problem::new(message).at(node.origin.clone()).label(label),
-            ),
+            Err((message, label)) => {
+                problems.push(Problem::new(message).at(node.origin.clone()).label(label));
+            }
         },
         Value::List(items) => {
             for item in items {
@@ -58,19 +58,15 @@ fn expand(text: &str, environment: &Environment) -> Result<String, Refusal> {
                 Some("use letters, digits and `_`".to_owned()),
             ));
         }
-        match environment.get(name).or(default) {
-            Some(value) => expanded.push_str(value),
-            None => {
-                let label = match suggest::nearest(name, environment.names()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("set it, or write ${{{name}:-default}}"),
-                };
-                return Err((
-                    format!("the environment variable `{name}` is not set"),
-                    Some(label),
-                ));
-            }
-        }
+        let Some(value) = environment.get(name).or(default) else {
+            let label = match suggest::nearest(name, environment.names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("set it, or write ${{{name}:-default}}"),
+            };
+            let message = format!("the environment variable `{name}` is not set");
+            return Err((message, Some(label)));
+        };
+        expanded.push_str(value);
         rest = after;
     }
     expanded.push_str(rest);
@@ -95,7 +91,11 @@ mod tests {
             ("${HOST", None),
             ("${a b}", None),
         ] {
-            assert_eq!(expand(text, &environment).ok().as_deref(), expected, "{text}");
+            assert_eq!(
+                expand(text, &environment).ok().as_deref(),
+                expected,
+                "{text}"
+            );
         }
         let (_, label) = expand("${HOTS}", &environment).unwrap_err();
         assert_eq!(label.as_deref(), Some("did you mean `HOST`?"));

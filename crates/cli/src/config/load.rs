@@ -68,7 +68,9 @@ impl Project {
         if let Some(node) = tree.at(&["pipeline"]) {
             let problem = Problem::new("unknown key `pipeline`")
                 .at(node.key.clone())
-                .label(Some("a pipeline is a file of its own: pipelines/NAME.toml".into()));
+                .label(Some(
+                    "a pipeline is a file of its own: pipelines/NAME.toml".into(),
+                ));
             return Err(Failure::Problems(vec![problem], files));
         }
         let pipelines = pipeline_names(&root)?;
@@ -115,7 +117,11 @@ impl Project {
         };
         // Every overlay is checked, chosen or not: a typing error should not wait for production.
         for (name, overlay) in envs.table().into_iter().flatten() {
+            let before = problems.len();
             check_overlay(overlay, &base, &pipelines, redactor, &mut problems);
+            if problems.len() > before {
+                continue;
+            }
             let mut laid = base.clone();
             laid.overlay(known_pipelines(overlay, &base));
             if request.env.as_deref() == Some(name) {
@@ -126,13 +132,26 @@ impl Project {
         if let Some(name) = &request.env
             && envs.at(&[name]).is_none()
         {
-            let known: Vec<&str> = envs.table().into_iter().flatten().map(|(n, _)| n.as_str()).collect();
+            let known: Vec<&str> = envs
+                .table()
+                .into_iter()
+                .flatten()
+                .map(|(n, _)| n.as_str())
+                .collect();
             return Err(super::missing("environment", name, &known, "overlock.toml"));
         }
         check(&base, &mut problems);
         for (variable, path, value) in environment.overrides() {
             let origin = Origin::Variable(variable.to_owned());
-            put(&mut tree, &path, value, &origin, &schema, &pipeline_schema, &mut problems);
+            put(
+                &mut tree,
+                &path,
+                value,
+                &origin,
+                &schema,
+                &pipeline_schema,
+                &mut problems,
+            );
         }
         for set in &request.sets {
             let Some((key, value)) = set.split_once('=') else {
@@ -143,7 +162,15 @@ impl Project {
             };
             let path: Vec<String> = key.trim().split('.').map(ToOwned::to_owned).collect();
             let origin = Origin::Flag(format!("--set {}", printable(key.trim())));
-            put(&mut tree, &path, value, &origin, &schema, &pipeline_schema, &mut problems);
+            put(
+                &mut tree,
+                &path,
+                value,
+                &origin,
+                &schema,
+                &pipeline_schema,
+                &mut problems,
+            );
         }
         for (path, value) in &request.program {
             tree.set(path, Node::program(Value::Text(value.clone()), "demo"));
@@ -188,8 +215,8 @@ fn shown_path(path: &Path) -> String {
 
 fn read(path: &Path, shown: &str, files: &mut Files) -> Outcome<Node> {
     let fail = |message: &str| Error::new(ErrorKind::Config, message).context("path", shown);
-    let metadata = std::fs::metadata(path)
-        .map_err(|error| fail("read a configuration file").source(error))?;
+    let metadata =
+        std::fs::metadata(path).map_err(|error| fail("read a configuration file").source(error))?;
     if !metadata.is_file() {
         return Err(fail("read a configuration file that is not a regular file").into());
     }
@@ -260,7 +287,8 @@ fn pipeline_names(root: &Path) -> Outcome<Vec<String>> {
 fn take_envs(tree: &mut Node) -> Node {
     if let Value::Table(table) = &mut tree.value
         && table.get("env").is_some_and(|envs| {
-            envs.table().is_some_and(|envs| envs.values().all(|env| env.table().is_some()))
+            envs.table()
+                .is_some_and(|envs| envs.values().all(|env| env.table().is_some()))
         })
         && let Some(envs) = table.remove("env")
     {
@@ -288,7 +316,13 @@ fn check_overlay(
     redactor: &Redactor,
     problems: &mut Vec<Problem>,
 ) {
-    const SECTIONS: &[&str] = &["allow_plain_secrets", "source", "destination", "run", "pipeline"];
+    const SECTIONS: &[&str] = &[
+        "allow_plain_secrets",
+        "source",
+        "destination",
+        "run",
+        "pipeline",
+    ];
     for (section, node) in overlay.table().into_iter().flatten() {
         if !SECTIONS.contains(&section.as_str()) {
             if let Some(text) = node.text() {
@@ -305,7 +339,11 @@ fn check_overlay(
             "pipeline" => pipelines.iter().map(String::as_str).collect(),
             "source" | "destination" => {
                 let table = base.at(&[section]).and_then(Node::table);
-                table.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+                table
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, _)| name.as_str())
+                    .collect()
             }
             _ => continue,
         };
@@ -343,11 +381,16 @@ fn check_tree(
         checker.check(pipeline, pipeline_schema, "");
         problems.extend(checker.problems);
         for section in ["source", "destination"] {
-            let Some(node) = pipeline.at(&[section]) else { continue };
+            let Some(node) = pipeline.at(&[section]) else {
+                continue;
+            };
             let Some(wanted) = node.text() else { continue };
             let table = tree.at(&[section]).and_then(Node::table);
-            let known: Vec<&str> =
-                table.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            let known: Vec<&str> = table
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.as_str())
+                .collect();
             if !known.contains(&wanted) && !wanted.contains("${") {
                 let label = suggest::sentence(wanted, known.iter().copied())
                     .unwrap_or_else(|| format!("overlock.toml has no [{section}.NAME] yet"));
@@ -385,7 +428,9 @@ fn put(
     let steps: Vec<&str> = path.iter().map(String::as_str).collect();
     if steps.iter().any(|step| step.is_empty()) {
         problems.push(
-            Problem::new("an override names no key").at(origin.clone()).hint("write section.name.key"),
+            Problem::new("an override names no key")
+                .at(origin.clone())
+                .hint("write section.name.key"),
         );
         return;
     }
@@ -403,7 +448,10 @@ fn put(
         Some("string") | None => Value::Text(text.to_owned()),
         Some(_) => {
             // Numbers, booleans, lists and tables are written as in TOML.
-            let parsed = tree::parse(&format!("value = {text}"), super::problem::FileId(usize::MAX));
+            let parsed = tree::parse(
+                &format!("value = {text}"),
+                super::problem::FileId(usize::MAX),
+            );
             let found = parsed.ok().and_then(|node| node.at(&["value"]).cloned());
             found.map_or_else(
                 || Value::Text(text.to_owned()),
@@ -449,11 +497,17 @@ fn kind_at(root: &Json, path: &[&str]) -> Option<String> {
                 let key = known.keys().find(|key| key.eq_ignore_ascii_case(step))?;
                 known.get(key)
             });
-            found.or_else(|| one.get("additionalProperties").filter(|inner| inner.is_object()))
+            found.or_else(|| {
+                one.get("additionalProperties")
+                    .filter(|inner| inner.is_object())
+            })
         })?;
     }
     schema = resolve(root, schema);
-    if let Some(variants) = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array)
+    if let Some(variants) = schema
+        .get("anyOf")
+        .or_else(|| schema.get("oneOf"))
+        .and_then(Json::as_array)
     {
         schema = resolve(root, variants.first()?);
     }
@@ -478,9 +532,17 @@ pub(crate) fn check_text(text: &str) -> Vec<String> {
         Ok(mut tree) => {
             take_envs(&mut tree);
             let redactor = Redactor::default();
-            check_tree(&tree, &files::project_schema(), &files::pipeline_schema(), &redactor)
+            check_tree(
+                &tree,
+                &files::project_schema(),
+                &files::pipeline_schema(),
+                &redactor,
+            )
         }
         Err(problems) => problems,
     };
-    problems.iter().map(|problem| problem.render(&files)).collect()
+    problems
+        .iter()
+        .map(|problem| problem.render(&files))
+        .collect()
 }

@@ -12,6 +12,7 @@ mod problem;
 mod shape;
 pub(crate) mod tree;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -88,7 +89,11 @@ impl Project {
 
     fn keys(&self, section: &str) -> Vec<&str> {
         let table = self.tree.at(&[section]).and_then(Node::table);
-        table.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+        table
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Whether plain secrets are accepted.
@@ -109,7 +114,12 @@ impl Project {
     pub(crate) fn source(&self, name: &SourceName) -> Outcome<SourceSettings> {
         self.require_source(name.as_str())?;
         let Some(node) = self.tree.at(&["source", name.as_str()]) else {
-            return Err(missing("source", name.as_str(), &self.sources(), "overlock.toml"));
+            return Err(missing(
+                "source",
+                name.as_str(),
+                &self.sources(),
+                "overlock.toml",
+            ));
         };
         let schema = files::project_schema();
         let pointer = "/properties/source/additionalProperties";
@@ -123,7 +133,9 @@ impl Project {
         let spec = crate::registry::connector(&connector)?.spec();
         for key in &spec.keys {
             let steps: Vec<&str> = key.path.split('.').collect();
-            let Some(found) = node.at(&steps) else { continue };
+            let Some(found) = node.at(&steps) else {
+                continue;
+            };
             // Client ids and user names are no secrets, but people keep them next to the secrets.
             let beside = key.path.starts_with("auth.") && found.text().is_some_and(is_reference);
             if !key.secret && !beside {
@@ -131,10 +143,10 @@ impl Project {
             }
             let reference = match &found.value {
                 Value::Text(text) => text.clone(),
-                Value::Table(table) => table
-                    .iter()
-                    .map(|(kind, value)| format!("{kind}:{}", value.text().unwrap_or("")))
-                    .collect(),
+                Value::Table(table) => match table.iter().next() {
+                    Some((kind, value)) => format!("{kind}:{}", value.text().unwrap_or("")),
+                    None => String::new(),
+                },
                 _ => String::new(),
             };
             let origin = found.origin.clone();
@@ -147,7 +159,7 @@ impl Project {
             let value = vault.resolve(&reference).map_err(|error| {
                 let mut message = format!("cannot {error}");
                 for (pair, value) in error.pairs() {
-                    message.push_str(&format!(" ({pair}: {value})"));
+                    _ = write!(message, " ({pair}: {value})");
                 }
                 let label = error.hint_text().map(ToOwned::to_owned);
                 let problem = Problem::new(message).at(origin).label(label);
@@ -169,12 +181,17 @@ impl Project {
             return Ok(self.root.join("data"));
         };
         let Some(node) = self.tree.at(&["destination", name]) else {
-            return Err(missing("destination", name, &self.destinations(), "overlock.toml"));
+            return Err(missing(
+                "destination",
+                name,
+                &self.destinations(),
+                "overlock.toml",
+            ));
         };
         let schema = files::project_schema();
         let pointer = "/properties/destination/additionalProperties";
         let node = self.settle(node, &schema, pointer, name)?;
-        let DestinationTable::Local { path } = self.typed(&node.to_json())?;
+        let DestinationTable::Local { path } = Self::typed(&node.to_json())?;
         Ok(self.root.join(path))
     }
 
@@ -185,7 +202,7 @@ impl Project {
         };
         let schema = files::project_schema();
         let node = self.settle(node, &schema, "/$defs/RunTable", "run")?;
-        self.typed(&node.to_json())
+        Self::typed(&node.to_json())
     }
 
     /// One pipeline.
@@ -196,7 +213,7 @@ impl Project {
         };
         let schema = files::pipeline_schema();
         let node = self.settle(node, &schema, "", name)?;
-        let file: PipelineFile = self.typed(&node.to_json())?;
+        let file: PipelineFile = Self::typed(&node.to_json())?;
         let schedule = file.schedule.as_ref().and_then(|table| {
             let jitter = table.jitter.map_or(Duration::ZERO, |jitter| jitter.0);
             let zone = table.timezone.as_deref().unwrap_or("UTC");
@@ -270,7 +287,7 @@ impl Project {
         }
     }
 
-    fn typed<T: DeserializeOwned>(&self, json: &Json) -> Outcome<T> {
+    fn typed<T: DeserializeOwned>(json: &Json) -> Outcome<T> {
         T::deserialize(json).map_err(|error| {
             // The schema let it pass, so the schema is wrong; the value is not shown, only the kind.
             let error = overlock_core::Error::bug("read a checked configuration").source(error);
@@ -286,7 +303,8 @@ fn missing(what: &str, name: &str, known: &[&str], place: &str) -> Failure {
         [] => format!("{place} has none yet; see `overlock init --help`"),
         _ => format!("{place} has: {}", known.join(", ")),
     });
-    Failure::usage(format!("find a {what} `{shown}`"), hint)
+    let article = if what.starts_with('e') { "an" } else { "a" };
+    Failure::usage(format!("find {article} {what} `{shown}`"), hint)
 }
 
 /// Makes a path absolute without asking the file system.

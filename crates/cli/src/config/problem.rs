@@ -120,7 +120,9 @@ impl Problem {
                 let source = text.lines().nth(line - 1).unwrap_or("");
                 let width = text
                     .get(span.clone())
-                    .map_or(1, |marked| marked.lines().next().unwrap_or("").chars().count())
+                    .map_or(1, |marked| {
+                        marked.lines().next().unwrap_or("").chars().count()
+                    })
                     .max(1);
                 let (source, offset) = window(source, column - 1);
                 let source = if self.syntax { mask(&source) } else { source };
@@ -140,9 +142,12 @@ impl Problem {
             Some(origin) => _ = write!(shown, "\n  --> {}", files.describe(origin)),
             None => {}
         }
-        for text in [self.label.as_ref().filter(|_| !labelled), self.hint.as_ref()]
-            .into_iter()
-            .flatten()
+        for text in [
+            self.label.as_ref().filter(|_| !labelled),
+            self.hint.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
         {
             _ = write!(shown, "\n\nhint: {text}");
         }
@@ -154,7 +159,11 @@ impl Problem {
         let (file, line, column) = match &self.origin {
             Some(Origin::File(file, span)) => {
                 let (line, column) = files.position(*file, span.start);
-                (Some(files.get(*file).0.to_owned()), Some(line), Some(column))
+                (
+                    Some(files.get(*file).0.to_owned()),
+                    Some(line),
+                    Some(column),
+                )
             }
             Some(origin) => (Some(files.describe(origin)), None, None),
             None => (None, None, None),
@@ -209,7 +218,10 @@ fn mask(line: &str) -> String {
     let split = line.find('=').map_or(line.len(), |at| at + 1);
     let (key, value) = line.split_at(split);
     if split < line.len() && is_telling(key) {
-        return format!("{key} {}", "*".repeat(value.chars().count().saturating_sub(1)));
+        return format!(
+            "{key} {}",
+            "*".repeat(value.chars().count().saturating_sub(1))
+        );
     }
     let mut shown = String::with_capacity(line.len());
     let mut run = String::new();
@@ -218,7 +230,11 @@ fn mask(line: &str) -> String {
             run.push(c);
             continue;
         }
-        if run.len() >= 16 && run.bytes().any(|b| b.is_ascii_digit() || b == b'+' || b == b'/') {
+        if run.len() >= 16
+            && run
+                .bytes()
+                .any(|b| b.is_ascii_digit() || b == b'+' || b == b'/')
+        {
             shown.push_str(&"*".repeat(run.len()));
         } else {
             shown.push_str(&run);
@@ -233,9 +249,18 @@ fn mask(line: &str) -> String {
 /// Whether a key's name says that its value is a secret.
 pub(crate) fn is_telling(key: &str) -> bool {
     let key = key.to_lowercase();
-    ["secret", "token", "passw", "private", "credential", "api_key", "apikey", "secert"]
-        .iter()
-        .any(|word| key.contains(word))
+    [
+        "secret",
+        "token",
+        "passw",
+        "private",
+        "credential",
+        "api_key",
+        "apikey",
+        "secert",
+    ]
+    .iter()
+    .any(|word| key.contains(word))
 }
 
 #[cfg(test)]
@@ -256,7 +281,9 @@ mod tests {
             "a = 1\nAccount = { mode = \"upsert\", primary_kee = \"Id\" }\n",
             "primary_kee",
         );
-        let shown = problem.label(Some("did you mean `primary_key`?".into())).render(&files);
+        let shown = problem
+            .label(Some("did you mean `primary_key`?".into()))
+            .render(&files);
         let expected = "error: unknown key `x`\n --> overlock.toml:2:30\n  |\n\
             2 | Account = { mode = \"upsert\", primary_kee = \"Id\" }\n  \
             |                              ^^^^^^^^^^^ did you mean `primary_key`?";

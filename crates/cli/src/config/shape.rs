@@ -55,7 +55,9 @@ impl<'a> Checker<'a> {
                 .filter_map(|one| one.get("const").and_then(Json::as_str))
                 .collect();
             if words.is_empty() {
-                let one = several.iter().find(|one| one.get("type") != Some(&Json::from("null")));
+                let one = several
+                    .iter()
+                    .find(|one| one.get("type") != Some(&Json::from("null")));
                 if let Some(one) = one {
                     self.check(node, one, name);
                 }
@@ -111,13 +113,7 @@ impl<'a> Checker<'a> {
             .unwrap_or(schema)
     }
 
-    fn choose(
-        &mut self,
-        node: &Node,
-        schema: &'a Json,
-        key: &str,
-        name: &str,
-    ) -> Option<&'a Json> {
+    fn choose(&mut self, node: &Node, schema: &'a Json, key: &str, name: &str) -> Option<&'a Json> {
         let variants = schema.get("oneOf").and_then(Json::as_array)?;
         let word_of = |one: &'a Json| one.pointer(&format!("/properties/{key}/const"))?.as_str();
         let words: Vec<&str> = variants.iter().filter_map(word_of).collect();
@@ -165,7 +161,10 @@ impl<'a> Checker<'a> {
             }
             match schema.get("additionalProperties") {
                 Some(Json::Bool(false)) => {
-                    let known = properties.into_iter().flatten().map(|(key, _)| key.as_str());
+                    let known = properties
+                        .into_iter()
+                        .flatten()
+                        .map(|(key, _)| key.as_str());
                     self.unknown_key(key, below, known.collect());
                 }
                 Some(inner @ Json::Object(_)) => {
@@ -392,7 +391,11 @@ mod tests {
     #[test]
     fn only_plain_https_urls_and_loopback_pass() {
         // covers: I23
-        for good in ["https://login.salesforce.com", "http://127.0.0.1:8080", "http://localhost:1"] {
+        for good in [
+            "https://login.salesforce.com",
+            "http://127.0.0.1:8080",
+            "http://localhost:1",
+        ] {
             assert_eq!(url_problem(good), None, "{good}");
         }
         for bad in [

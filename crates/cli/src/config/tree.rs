@@ -265,7 +265,10 @@ mod tests {
         // covers: I22
         for text in ["a = 1\na = 2\n", "a = \n", "a = \"\u{0}\"\n", "[a]\n[a]\n"] {
             let problems = parse(text, FileId(0)).unwrap_err();
-            assert!(matches!(problems[0].origin, Some(Origin::File(..))), "{text}");
+            assert!(
+                matches!(problems[0].origin, Some(Origin::File(..))),
+                "{text}"
+            );
         }
     }
 }

@@ -54,7 +54,11 @@ pub(crate) fn failure(failure: &Failure, detailed: bool) -> String {
                 .collect();
             let mut shown = shown.join("\n\n");
             if problems.len() > 1 {
-                _ = write!(shown, "\n\n{} problems in the configuration", problems.len());
+                _ = write!(
+                    shown,
+                    "\n\n{} problems in the configuration",
+                    problems.len()
+                );
             }
             shown
         }
@@ -68,7 +72,10 @@ pub(crate) fn end(failure: &Failure) -> Json {
     let code = failure.code();
     let (error, problems) = match failure {
         Failure::Problems(problems, files) => {
-            let problems: Vec<_> = problems.iter().map(|problem| problem.to_json(files)).collect();
+            let problems: Vec<_> = problems
+                .iter()
+                .map(|problem| problem.to_json(files))
+                .collect();
             (Json::Null, json!(problems))
         }
         Failure::Error(error) => (error_json(&ErrorReport::from(error)), json!([])),
@@ -128,7 +135,11 @@ mod tests {
         .while_doing("read page 12 of `Task`")
         .context("stream", "Task")
         .context("status", 403);
-        let shown = report(&ErrorReport::from(&error), Some("pages 1-11 are kept"), false);
+        let shown = report(
+            &ErrorReport::from(&error),
+            Some("pages 1-11 are kept"),
+            false,
+        );
         assert_eq!(
             shown,
             "error: failed to read page 12 of `Task`\n  \

@@ -94,7 +94,11 @@ impl Listing {
     pub(crate) fn to_json(&self) -> Vec<Json> {
         let object = |row: &Vec<Cell>| {
             let pairs = self.columns.iter().zip(row);
-            Json::Object(pairs.map(|(name, cell)| ((*name).to_owned(), cell.json())).collect::<Map<_, _>>())
+            Json::Object(
+                pairs
+                    .map(|(name, cell)| ((*name).to_owned(), cell.json()))
+                    .collect::<Map<_, _>>(),
+            )
         };
         self.rows.iter().map(object).collect()
     }
@@ -119,7 +123,8 @@ impl Listing {
                     };
                     row.iter().map(field).collect()
                 });
-                let lines: Vec<String> = std::iter::once(header).chain(rows).map(csv_line).collect();
+                let lines: Vec<String> =
+                    std::iter::once(header).chain(rows).map(csv_line).collect();
                 lines.join("\n")
             }
         }
@@ -142,7 +147,7 @@ impl Listing {
                 column.set_cell_alignment(CellAlignment::Right);
             }
             if preset == presets::NOTHING {
-                let left = if index == 0 { 0 } else { 1 };
+                let left = u16::from(index > 0);
                 column.set_padding((left, 1));
             }
         }
@@ -178,7 +183,10 @@ mod tests {
                 Format::Table,
                 "stream     rows  note\nAccount  12\u{2009}000\nLead          7  a, \"b\"",
             ),
-            (Format::Csv, "stream,rows,note\nAccount,12000,\nLead,7,\"a, \"\"b\"\"\""),
+            (
+                Format::Csv,
+                "stream,rows,note\nAccount,12000,\nLead,7,\"a, \"\"b\"\"\"",
+            ),
             (
                 Format::Jsonl,
                 "{\"note\":null,\"rows\":12000,\"stream\":\"Account\"}\n{\"note\":\"a, \\\"b\\\"\",\"rows\":7,\"stream\":\"Lead\"}",

@@ -132,7 +132,8 @@ impl Fold {
                 Mode::Lines | Mode::Bars(_) => {
                     let count = number::plural(streams.len() as u64, "stream");
                     let until = until.floor_second();
-                    self.output.note(&format!("{pipeline}  run {run}  {count}  until {until}"));
+                    self.output
+                        .note(&format!("{pipeline}  run {run}  {count}  until {until}"));
                 }
                 Mode::Json => self.json("start", None, json!({"until": until})),
                 Mode::Silent => {}
@@ -190,7 +191,9 @@ impl Fold {
                 let who = stream.as_ref().map_or(self.source.clone(), name);
                 let wait = number::duration(Duration::from_millis(*wait_millis));
                 let reason = overlock_core::text::printable(reason);
-                Some(format!("{who}  waiting {wait}  {reason} (attempt {attempt})"))
+                Some(format!(
+                    "{who}  waiting {wait}  {reason} (attempt {attempt})"
+                ))
             }
             Event::Drift { stream, change } => {
                 let change = overlock_core::text::printable(change);
@@ -212,7 +215,10 @@ impl Fold {
                 ..
             } => {
                 let rows = number::plural(*rows, "row");
-                Some(format!("{}  committed {rows} of an earlier run", name(stream)))
+                Some(format!(
+                    "{}  committed {rows} of an earlier run",
+                    name(stream)
+                ))
             }
             _ => None,
         }
@@ -293,9 +299,11 @@ impl Fold {
 
     fn take_json(&mut self, event: &Event) {
         let (name, stream, more) = match event {
-            Event::StreamStarted { stream, mode, resumed } => {
-                ("start", stream, json!({"mode": mode, "resumed": resumed}))
-            }
+            Event::StreamStarted {
+                stream,
+                mode,
+                resumed,
+            } => ("start", stream, json!({"mode": mode, "resumed": resumed})),
             Event::Rows { stream, .. } => {
                 let line = self.line(stream);
                 if line.shown.elapsed() < JSON_EVERY {
@@ -311,7 +319,8 @@ impl Fold {
                 wait_millis,
                 reason,
             } => {
-                let more = json!({"attempt": attempt, "wait_millis": wait_millis, "reason": reason});
+                let more =
+                    json!({"attempt": attempt, "wait_millis": wait_millis, "reason": reason});
                 self.json("retry", stream.as_ref(), more);
                 return;
             }
@@ -324,7 +333,8 @@ impl Fold {
                 bytes,
                 recovered,
             } => {
-                let more = json!({"commit": id, "rows": rows, "bytes": bytes, "recovered": recovered});
+                let more =
+                    json!({"commit": id, "rows": rows, "bytes": bytes, "recovered": recovered});
                 ("commit", stream, more)
             }
             Event::Warning {
@@ -364,7 +374,11 @@ impl Line {
     fn describe(&self) -> String {
         let rows = match self.expected {
             Some(expected) if expected >= self.rows => {
-                format!("{}/~{} rows", number::count(self.rows), number::count(expected))
+                format!(
+                    "{}/~{} rows",
+                    number::count(self.rows),
+                    number::count(expected)
+                )
             }
             _ => number::plural(self.rows, "row"),
         };
@@ -373,7 +387,8 @@ impl Line {
         let rate = number::count(u64::try_from(rate).unwrap_or(u64::MAX));
         let mut text = format!("{rows}  {rate}/s  {}", number::plural(self.calls, "call"));
         if let Some(eta) = self.eta() {
-            text.push_str(&format!("  eta {}", number::duration(Duration::from_secs(eta))));
+            text.push_str("  eta ");
+            text.push_str(&number::duration(Duration::from_secs(eta)));
         }
         text
     }

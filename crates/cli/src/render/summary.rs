@@ -43,7 +43,9 @@ fn word(status: StreamStatus) -> &'static str {
 
 /// One row per stream.
 pub(crate) fn table(ended: &[Ended]) -> Listing {
-    let mut listing = Listing::new(&["", "stream", "mode", "read", "rows", "bytes", "calls", "time"]);
+    let mut listing = Listing::new(&[
+        "", "stream", "mode", "read", "rows", "bytes", "calls", "time",
+    ]);
     for run in ended {
         for stream in &run.streams {
             let mode = format!("{:?}", stream.mode).to_lowercase();
@@ -120,8 +122,15 @@ pub(crate) fn end(ended: &[Ended], code: u8) -> Json {
             }
             streams.push(object);
         }
-        let errors = run.streams.iter().filter_map(|stream| stream.error.as_ref());
-        wait = errors.chain(&run.error).filter_map(retry_after).chain(wait).max();
+        let errors = run
+            .streams
+            .iter()
+            .filter_map(|stream| stream.error.as_ref());
+        wait = errors
+            .chain(&run.error)
+            .filter_map(retry_after)
+            .chain(wait)
+            .max();
     }
     let runs: Vec<Json> = ended
         .iter()
@@ -176,7 +185,12 @@ pub(crate) fn code(
     let failed_fast = stopped == Some(StopReason::FailFast);
     let codes: Vec<u8> = streams
         .iter()
-        .map(|stream| stream.error.as_ref().map_or(exit::OK, |error| of_kind(error.kind)))
+        .map(|stream| {
+            stream
+                .error
+                .as_ref()
+                .map_or(exit::OK, |error| of_kind(error.kind))
+        })
         .filter(|code| !(failed_fast && *code == exit::INTERRUPTED))
         .collect();
     if let Some(error) = error
@@ -195,12 +209,15 @@ mod tests {
     use super::*;
 
     fn stream(name: &str, kind: Option<ErrorKind>) -> StreamSummary {
-        let error = kind.map(|kind| {
-            ErrorReport::from(&Error::new(kind, "x").context("retry_after_s", 60))
-        });
+        let error =
+            kind.map(|kind| ErrorReport::from(&Error::new(kind, "x").context("retry_after_s", 60)));
         StreamSummary {
             stream: StreamName::new(name).unwrap(),
-            status: if error.is_some() { StreamStatus::Failed } else { StreamStatus::Ok },
+            status: if error.is_some() {
+                StreamStatus::Failed
+            } else {
+                StreamStatus::Ok
+            },
             mode: WriteMode::Merge,
             rows_read: 2,
             rows_committed: 2,
@@ -217,7 +234,13 @@ mod tests {
     #[test]
     fn the_exit_code_follows_the_one_table() {
         use ErrorKind::{Auth, Cancelled, Config, Io, Permission, RateLimited, Unavailable};
-        let table: &[(&[Option<ErrorKind>], Option<ErrorKind>, Option<StopReason>, u8)] = &[
+        type Row<'a> = (
+            &'a [Option<ErrorKind>],
+            Option<ErrorKind>,
+            Option<StopReason>,
+            u8,
+        );
+        let table: &[Row<'_>] = &[
             (&[None, None], None, None, 0),
             (&[None, Some(Permission)], None, None, 4),
             (&[Some(Permission), Some(Permission)], None, None, 3),
@@ -226,10 +249,20 @@ mod tests {
             (&[], Some(Auth), None, 3),
             (&[Some(Config)], Some(Config), None, 2),
             (&[Some(Io)], Some(Io), None, 6),
-            (&[None, Some(Cancelled)], None, Some(StopReason::Interrupt), 130),
+            (
+                &[None, Some(Cancelled)],
+                None,
+                Some(StopReason::Interrupt),
+                130,
+            ),
             (&[None, None], None, Some(StopReason::Terminate), 143),
             (&[Some(Cancelled)], None, Some(StopReason::Timeout), 9),
-            (&[Some(Cancelled), Some(Auth)], None, Some(StopReason::FailFast), 3),
+            (
+                &[Some(Cancelled), Some(Auth)],
+                None,
+                Some(StopReason::FailFast),
+                3,
+            ),
         ];
         for (kinds, error, stopped, expected) in table {
             let streams: Vec<_> = kinds.iter().map(|kind| stream("A", *kind)).collect();
@@ -246,13 +279,19 @@ mod tests {
             pipeline: "crm".into(),
             source: "sfdc".into(),
             code: 4,
-            streams: vec![stream("Account", None), stream("Task", Some(ErrorKind::RateLimited))],
+            streams: vec![
+                stream("Account", None),
+                stream("Task", Some(ErrorKind::RateLimited)),
+            ],
             error: None,
             calls: 7,
             elapsed: Duration::from_secs(72),
         };
         let end = end(std::slice::from_ref(&ended), 4);
-        assert_eq!((&end["event"], &end["exit_code"]), (&json!("end"), &json!(4)));
+        assert_eq!(
+            (&end["event"], &end["exit_code"]),
+            (&json!("end"), &json!(4))
+        );
         assert_eq!(end["retry_after_s"], 60);
         assert_eq!(end["streams"][1]["error"]["kind"], "rate_limited");
         assert_eq!(
