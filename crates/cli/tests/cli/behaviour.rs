@@ -1,0 +1,402 @@
+//! What the verbs do: runs, locks, schedules, state, signals, the demo.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use overlock_core::{Clock as _, SystemClock};
+use overlock_package::{Lock, LockInfo};
+use overlock_sandbox::{Fault, Match};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::{Bench, Ran, overlock, run};
+
+#[test]
+fn a_second_run_finds_nothing_new_and_sync_shares_its_state() {
+    let bench = Bench::new(&["Account", "Contact"]);
+    let first = bench.run(&["run", "--json"]).expect(0).json();
+    assert!(
+        first["streams"][0]["rows_committed"].as_u64().unwrap() > 0,
+        "{first}"
+    );
+    assert_eq!(first["status"], "ok");
+    let second = bench.run(&["run", "crm", "--json"]).expect(0).json();
+    assert!(second["streams"][0]["rows_read"].as_u64() < first["streams"][0]["rows_read"].as_u64());
+    let ran = bench
+        .run(&["sync", "sfdc", "--stream", "Account", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(ran["runs"][0]["pipeline"], "crm");
+    assert_eq!(ran["streams"].as_array().unwrap().len(), 1);
+    let ran = bench.run(&[
+        "sync",
+        "sfdc",
+        "--stream",
+        "Account",
+        "--full-refresh",
+        "--json",
+    ]);
+    let rows = ran.expect(0).json()["streams"][0]["rows_committed"].as_u64();
+    assert_eq!(rows, first["streams"][0]["rows_committed"].as_u64());
+}
+
+#[test]
+fn what_matches_nothing_is_exit_2_with_a_suggestion() {
+    let bench = Bench::new(&["Acount", "Contact"]);
+    let ran = bench.run(&["run"]).expect(2);
+    assert!(
+        ran.stderr.contains("pipelines/crm.toml:3:10"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        ran.stderr.contains("^^^^^^ did you mean `Account`?"),
+        "{}",
+        ran.stderr
+    );
+    bench.write_pipeline("crm", &["Account", "Contact"], "");
+    for (arguments, expected) in [
+        (&["run", "cmr"][..], "did you mean `crm`?"),
+        (&["run", "--select", "Acount"], "did you mean `Account`?"),
+        (&["run", "--select", "zendesk.*"], "find a stream that fits"),
+        (&["run", "--exclude", "Leed"], "find a stream that fits"),
+        (&["run", "--exclude", "*"], "every one is excluded"),
+        (
+            &["sync", "sfcd", "--stream", "Account"],
+            "did you mean `sfdc`?",
+        ),
+        (
+            &["sync", "sfdc", "--stream", "Acount"],
+            "did you mean `Account`?",
+        ),
+        (
+            &["sync", "sfdc", "--stream", "Account", "--to", "lkae"],
+            "did you mean `lake`?",
+        ),
+        (&["discover", "sfcd"], "did you mean `sfdc`?"),
+        (
+            &["discover", "--stream", "Acount"],
+            "did you mean `Account`?",
+        ),
+        (&["check", "sfcd"], "did you mean `sfdc`?"),
+        (&["state", "show", "crm.Acount"], "did you mean `Account`?"),
+        (&["state", "show", "Account"], "PIPELINE.STREAM"),
+        (&["state", "list", "cmr"], "did you mean `crm`?"),
+        (&["run", "--env", "prod"], "find an environment `prod`"),
+    ] {
+        let ran = bench.run(arguments).expect(2);
+        assert!(
+            ran.stderr.contains(expected),
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+    let ran = bench
+        .run(&["run", "--select", "Acc*", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(ran["streams"].as_array().unwrap().len(), 1);
+    let ran = bench
+        .run(&["run", "-x", "crm.Account", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(ran["streams"][0]["stream"], "Contact");
+}
+
+#[test]
+fn a_second_start_while_one_runs_is_exit_7_at_once_and_names_the_holder() {
+    // covers: R8
+    let bench = Bench::new(&["Account"]);
+    let folder = bench.path().join(".overlock/crm");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("lock");
+    make_private(&bench.path().join(".overlock"));
+    make_private(&folder);
+    let held = Lock::acquire(&path, &LockInfo::new("the-other-run", SystemClock.now())).unwrap();
+    let begun = Instant::now();
+    let ran = bench.run(&["run", "--json"]).expect(7);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        ran.stderr.contains(&std::process::id().to_string()),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.json()["retryable"], true);
+    assert!(bench.run(&["state", "reset", "crm.Account", "--yes"]).code == Some(7));
+    drop(held);
+    // covers: R9
+    // The file of the dead holder is still there; only the kernel's lock counts.
+    assert!(path.exists());
+    bench.run(&["run"]).expect(0);
+}
+
+fn make_private(path: &std::path::Path) {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(path, permissions).unwrap();
+}
+
+#[test]
+fn due_runs_once_per_scheduled_instant() {
+    let bench = Bench::new(&["Account"]);
+    bench.write_pipeline("crm", &["Account"], "schedule = { cron = \"0 0 1 1 *\" }");
+    bench.write_pipeline("other", &["Account"], "");
+    let list = bench.run(&["schedule", "list", "--json"]).expect(0).json();
+    assert_eq!(
+        (&list[0]["due"], list.as_array().unwrap().len()),
+        (&true.into(), 1)
+    );
+    let first = bench.run(&["run", "--due", "--json"]).expect(0).json();
+    assert_eq!(first["runs"][0]["pipeline"], "crm");
+    assert_eq!(first["runs"].as_array().unwrap().len(), 1);
+    let second = bench.run(&["run", "--due", "--json"]).expect(0).json();
+    assert_eq!(second["runs"].as_array().unwrap().len(), 0);
+    assert_eq!(bench.run(&["run", "--due", "-q"]).expect(0).stdout, "");
+    let next = bench
+        .run(&["schedule", "next", "-n", "2", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(next.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn state_is_listed_shown_and_reset_only_when_somebody_says_yes() {
+    let bench = Bench::new(&["Account"]);
+    let ran = bench.run(&["state", "show", "crm.Account"]).expect(0);
+    assert!(
+        ran.stdout.contains("nothing is committed yet"),
+        "{}",
+        ran.stdout
+    );
+    let first = bench.run(&["run", "--json"]).expect(0).json();
+    let list = bench.run(&["state", "list", "--json"]).expect(0).json();
+    assert_eq!(list[0]["commit"], first["streams"][0]["head"]);
+    let ran = bench.run(&["state", "reset", "crm.Account"]).expect(2);
+    assert!(ran.stderr.contains("--yes"), "{}", ran.stderr);
+    bench
+        .run(&["state", "reset", "crm.Account", "--yes"])
+        .expect(0);
+    let shown = bench
+        .run(&["state", "show", "crm.Account", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(shown["head"]["state"], serde_json::Value::Null);
+    let again = bench.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(
+        again["streams"][0]["rows_read"],
+        first["streams"][0]["rows_read"]
+    );
+}
+
+#[test]
+fn check_says_one_line_per_check_and_discover_lists_streams() {
+    let bench = Bench::new(&["Account"]);
+    let ran = bench.run(&["check"]).expect(0);
+    for expected in [
+        "source sfdc: login",
+        "pipeline crm: Account",
+        "pipeline crm: destination",
+    ] {
+        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    }
+    let json = bench.run(&["check", "--json"]).expect(0).json();
+    assert_eq!(json["exit_code"], 0);
+    let list = bench.run(&["discover", "--json"]).expect(0).json();
+    assert!(
+        list.as_array()
+            .unwrap()
+            .iter()
+            .any(|row| row["stream"] == "Opportunity")
+    );
+    let columns = bench
+        .run(&["discover", "--stream", "Account", "--format", "csv"])
+        .expect(0);
+    assert!(
+        columns
+            .stdout
+            .starts_with("stream,column,type,key,nullable\nAccount,Id,")
+    );
+    let refusal = r#"{"error":"invalid_client","error_description":"invalid client credentials"}"#;
+    bench
+        .sandbox
+        .faults()
+        .add(Match::path("*/oauth2/token"), Fault::json(400, refusal));
+    let ran = bench.run(&["check"]).expect(3);
+    assert!(ran.stderr.contains("invalid"), "{}", ran.stderr);
+    let ran = bench.run(&["run", "--json"]).expect(3);
+    assert_eq!(ran.json()["retryable"], false);
+}
+
+/// Starts a run whose source never answers.
+fn hanging(bench: &Bench) -> std::process::Child {
+    bench.write_project("[run]\ngrace = \"300ms\"\n");
+    bench
+        .sandbox
+        .faults()
+        .add(Match::path("*/query*"), Fault::Stall { bytes: None });
+    let child = overlock(bench.path())
+        .args(["run", "--progress", "none"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while !bench
+        .sandbox
+        .requests()
+        .iter()
+        .any(|request| request.path.contains("/query"))
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "no query was made"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+#[test]
+fn a_signal_stops_cleanly_and_a_second_one_at_once() {
+    // covers: R2
+    for (signals, code) in [
+        (&[Signal::INT][..], 130),
+        (&[Signal::TERM], 143),
+        (&[Signal::HUP], 143),
+        (&[Signal::INT, Signal::INT], 130),
+    ] {
+        let bench = Bench::new(&["Account"]);
+        let child = hanging(&bench);
+        let pid = Pid::from_child(&child);
+        let begun = Instant::now();
+        for signal in signals {
+            // The process may be gone before the second signal.
+            kill_process(pid, *signal).ok();
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(code), "{signals:?}: {}", ran.stderr);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        bench.sandbox.faults().clear();
+        bench.run(&["run"]).expect(0);
+    }
+}
+
+#[test]
+fn a_time_limit_stops_cleanly_with_exit_9() {
+    let bench = Bench::new(&["Account"]);
+    bench.write_project("[run]\ngrace = \"100ms\"\n");
+    bench
+        .sandbox
+        .faults()
+        .add(Match::path("*/query*"), Fault::Stall { bytes: None });
+    let ran = bench.run(&["run", "--timeout", "1s", "--json"]).expect(9);
+    assert_eq!(ran.json()["status"], "stopped");
+}
+
+#[test]
+fn the_demo_runs_needs_nothing_and_the_next_day_reads_only_what_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = |end: &serde_json::Value| -> u64 {
+        let streams = end["streams"].as_array().unwrap();
+        streams
+            .iter()
+            .map(|stream| stream["rows_read"].as_u64().unwrap())
+            .sum()
+    };
+    let first = run(folder.path(), &["demo", "--scale", "20", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(first["streams"].as_array().unwrap().len(), 15);
+    let second = run(folder.path(), &["demo", "--json"]).expect(0).json();
+    assert!(
+        rows(&second) > 0 && rows(&second) < rows(&first),
+        "{} {}",
+        rows(&first),
+        rows(&second)
+    );
+    let project = folder.path().join("overlock-demo");
+    run(&project, &["config", "validate"]).expect(0);
+    let ran = run(&project, &["inspect", "data/sfdc/Account", "count"]).expect(0);
+    assert!(
+        ran.stdout.contains(|c: char| c.is_ascii_digit()),
+        "{}",
+        ran.stdout
+    );
+    // A project of one's own is never taken for the demo.
+    run(folder.path(), &["init", "mine"]).expect(0);
+    let ran = run(folder.path(), &["demo", "mine"]).expect(2);
+    assert!(ran.stderr.contains("nothing was changed"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_killed_demo_is_taken_up_again_on_the_same_day() {
+    // covers: R1
+    let folder = tempfile::tempdir().unwrap();
+    let calm = tempfile::tempdir().unwrap();
+    let expected = run(calm.path(), &["demo", "--scale", "20", "--json"])
+        .expect(0)
+        .json();
+    for millis in [60, 150, 300, 500, 800] {
+        let mut child = overlock(folder.path())
+            .args(["demo", "--scale", "20"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(millis));
+        kill_process(Pid::from_child(&child), Signal::KILL).ok();
+        if child.wait().unwrap().success() {
+            break;
+        }
+    }
+    run(folder.path(), &["demo", "--json"]).expect(0);
+    let project = folder.path().join("overlock-demo");
+    for stream in expected["streams"].as_array().unwrap() {
+        let name = stream["stream"].as_str().unwrap();
+        let table = format!("data/sfdc/{name}");
+        let count = |project: &std::path::Path| {
+            run(project, &["inspect", &table, "count", "--json"])
+                .expect(0)
+                .stdout
+        };
+        let same_day = std::fs::read_to_string(project.join(".overlock/demo.json")).unwrap();
+        if same_day.contains("\"day\":0") {
+            assert_eq!(
+                count(&project),
+                count(&calm.path().join("overlock-demo")),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_sandbox_tells_its_address_and_serves_until_it_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = overlock(folder.path())
+        .args(["sandbox", "--json", "--scale", "5"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let text = format!(
+        "allow_plain_secrets = true\n[source.x]\nconnector = \"salesforce\"\nlogin_url = {}\n\
+         auth = {{ kind = \"client_credentials\", client_id = {}, client_secret = {} }}\n",
+        told["url"], told["client_id"], told["client_secret"]
+    );
+    crate::bench::write(folder.path(), "overlock.toml", &text);
+    run(folder.path(), &["check"]).expect(0);
+    let ran = run(folder.path(), &["sync", "x", "-s", "Lead", "--json"])
+        .expect(0)
+        .json();
+    assert!(ran["streams"][0]["rows_committed"].as_u64().unwrap() > 0);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
