@@ -340,7 +340,13 @@ fn a_new_project_is_valid_and_nothing_is_overwritten() {
         ".gitignore",
         ".env.example",
     ] {
-        assert!(new.join(name).is_file(), "{name}");
+        let metadata = std::fs::metadata(new.join(name)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
+        assert_eq!(
+            (metadata.is_file(), mode & 0o077),
+            (true, 0),
+            "{name}: {mode:o}"
+        );
     }
     run(&new, &["config", "validate"]).expect(0);
     let ran = run(&new, &["init"]).expect(2);
