@@ -3,3 +3,5 @@
 //! The tests themselves are in `tests/tests/`; this library holds what they share.
 
 pub mod house;
+pub mod lab;
+pub mod rows;

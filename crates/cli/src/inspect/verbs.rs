@@ -381,9 +381,8 @@ pub(super) fn query(app: &App, target: &Target, sql: &Sql) -> Outcome {
             ));
         }
     }
-    let answer = app
-        .runtime()?
-        .block_on(overlock_local::sql::query(&tables, &sql.query))?;
+    let answer =
+        crate::app::runtime()?.block_on(overlock_local::sql::query(&tables, &sql.query))?;
     let schema = answer.first().map_or_else(
         || std::sync::Arc::new(arrow::datatypes::Schema::empty()),
         RecordBatch::schema,

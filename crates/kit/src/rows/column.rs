@@ -127,7 +127,7 @@ pub(super) struct Text {
 }
 
 /// Values up to this length are copied as if they had it, which is faster than to look.
-const STRIDE: usize = 32;
+const STRIDE: usize = 64;
 
 impl Text {
     pub(super) fn new(capacity: usize) -> Self {

@@ -237,8 +237,7 @@ impl Scanner {
         max_row_bytes: usize,
     ) -> Result<usize> {
         self.spans.clear();
-        mark_quotes(window, &mut self.quotes);
-        let quotes = self.quotes.as_slice();
+        let quotes = mark_quotes(window, &mut self.quotes);
         let spans = &mut self.spans;
         let mut next_quote = 0;
         let mut at = 0;
@@ -347,25 +346,35 @@ impl Scanner {
     }
 }
 
-/// Collects the positions of all quotes.
-fn mark_quotes(window: &[u8], quotes: &mut Vec<u32>) {
-    quotes.clear();
+/// Collects the positions of all quotes; `quotes` is only there to be reused.
+fn mark_quotes<'q>(window: &[u8], quotes: &'q mut Vec<u32>) -> &'q [u32] {
+    if quotes.len() < window.len() {
+        quotes.resize(window.len(), 0);
+    }
+    let mut found = 0;
     let mut base = 0_u32;
     let (blocks, rest) = window.as_chunks::<64>();
     for block in blocks {
         let mut mask = quote_mask(block);
         while mask != 0 {
-            quotes.push(base + mask.trailing_zeros());
+            if let Some(slot) = quotes.get_mut(found) {
+                *slot = base + mask.trailing_zeros();
+            }
+            found += 1;
             mask &= mask - 1;
         }
         base += 64;
     }
     for byte in rest {
         if *byte == b'"' {
-            quotes.push(base);
+            if let Some(slot) = quotes.get_mut(found) {
+                *slot = base;
+            }
+            found += 1;
         }
         base += 1;
     }
+    quotes.get(..found).unwrap_or_default()
 }
 
 /// One bit per byte that is a quote.

@@ -111,7 +111,7 @@ fn calendar_day(text: &[u8; 10]) -> Option<i32> {
         return None;
     };
     let digits = [y1, y2, y3, y4, m1, m2, d1, d2].map(|byte| byte.wrapping_sub(b'0'));
-    if digits.iter().fold(false, |bad, digit| bad | (*digit > 9)) {
+    if digits.iter().fold(0, |most, digit| most.max(*digit)) > 9 {
         return None;
     }
     let [y1, y2, y3, y4, m1, m2, d1, d2] = digits.map(i32::from);
