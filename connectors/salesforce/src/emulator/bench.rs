@@ -26,7 +26,7 @@ const TEMPLATE_ROWS: u64 = 100_000;
 /// Bytes of finished pages that are kept, all selections together.
 const KEEP_BYTES: u64 = 700 * 1024 * 1024;
 
-/// Selections that are remembered for the next query of the same text.
+/// Selections that are remembered for the next query of the same rows and columns.
 const KEEP_SELECTIONS: usize = 4;
 
 /// Bytes per block of a page.
@@ -49,7 +49,8 @@ pub(super) struct Bench {
     rows: u64,
     /// Bytes of pages that all selections keep.
     kept_bytes: Arc<AtomicU64>,
-    selections: Mutex<HashMap<String, Arc<Selection>>>,
+    /// The last ones, newest at the end.
+    selections: Mutex<Vec<Arc<Selection>>>,
 }
 
 impl Bench {
@@ -65,7 +66,7 @@ impl Bench {
             object,
             rows,
             kept_bytes: Arc::default(),
-            selections: Mutex::new(HashMap::new()),
+            selections: Mutex::default(),
         }
     }
 
@@ -74,15 +75,10 @@ impl Bench {
     }
 
     /// The rows of a plan. Conditions over ids see the first hundred thousand rows only.
+    ///
+    /// Queries that select the same share their pages, whatever they are written like: the upper bound of
+    /// an incremental read is another one in each run.
     pub(super) fn select(&self, plan: &Plan) -> Arc<Selection> {
-        let key = format!("{:?}/{:?}/{:?}", plan.columns, plan.filter, plan.limit);
-        let mut selections = self
-            .selections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(selection) = selections.get(&key) {
-            return selection.clone();
-        }
         let passing: Vec<u32> = self
             .template
             .iter()
@@ -94,22 +90,32 @@ impl Bench {
             })
             .map(|(_, index)| index)
             .collect();
-        let columns: Vec<Column> = plan.columns.clone();
-        let selection = Arc::new(Selection {
-            template: self.template.clone(),
-            template_rows: self.template.len() as u64,
-            count: count(&passing, self.template.len() as u64, self.rows)
-                .min(plan.limit.unwrap_or(u64::MAX)),
-            passing,
-            columns,
-            lines: Mutex::new(None),
-            kept: Mutex::new(Kept::default()),
-            kept_bytes: self.kept_bytes.clone(),
+        let count = count(&passing, self.template.len() as u64, self.rows)
+            .min(plan.limit.unwrap_or(u64::MAX));
+        let mut selections = self
+            .selections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let same = selections.iter().position(|known| {
+            known.count == count && known.columns == plan.columns && known.passing == passing
         });
+        let selection = match same {
+            Some(at) => selections.remove(at),
+            None => Arc::new(Selection {
+                template: self.template.clone(),
+                template_rows: self.template.len() as u64,
+                count,
+                passing,
+                columns: plan.columns.clone(),
+                lines: Mutex::new(None),
+                kept: Mutex::new(Kept::default()),
+                kept_bytes: self.kept_bytes.clone(),
+            }),
+        };
         if selections.len() >= KEEP_SELECTIONS {
-            selections.clear();
+            selections.remove(0);
         }
-        selections.insert(key, selection.clone());
+        selections.push(selection.clone());
         selection
     }
 }
@@ -564,5 +570,21 @@ mod tests {
         assert_eq!(ids.len(), 3_700);
         let row = selection.row(2_345).unwrap();
         assert!(ids.contains(&*row.id));
+    }
+
+    #[test]
+    fn queries_for_the_same_rows_share_their_pages() {
+        let now = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
+        let bench = Bench::new(100, now);
+        let whole = plan(&bench);
+        let first = bench.select(&whole);
+        assert!(Arc::ptr_eq(&first, &bench.select(&whole)));
+        for limit in 1..10 {
+            let mut few = plan(&bench);
+            few.limit = Some(limit);
+            assert_eq!(bench.select(&few).count(), limit);
+            assert!(Arc::ptr_eq(&first, &bench.select(&whole)), "{limit}");
+        }
+        assert!(bench.selections.lock().unwrap().len() <= KEEP_SELECTIONS);
     }
 }
