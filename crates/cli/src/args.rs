@@ -298,8 +298,8 @@ pub(crate) struct Run {
 pub(crate) struct Sync {
     /// Name of the source
     pub(crate) source: String,
-    /// Streams to sync
-    #[arg(short, long, required = true, value_name = "STREAM")]
+    /// Streams to sync [default: those of the pipeline that reads this source]
+    #[arg(short, long, value_name = "STREAM")]
     pub(crate) stream: Vec<String>,
     /// Destination [default: the only one, or the folder `data`]
     #[arg(long, value_name = "NAME")]
@@ -379,6 +379,9 @@ pub(crate) struct Sandbox {
     /// Instant the emulator's clock shows now [default: the real time]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) at: Option<overlock_core::Timestamp>,
+    /// Add an object Bench__c of this many rows, for measurements
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) bench_rows: Option<u64>,
 }
 
 /// `overlock config`.

@@ -30,6 +30,7 @@ pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
     options.now = Some(now);
     options.clock_speed = 1;
     options.port = arguments.port;
+    options.bench_rows = arguments.bench_rows;
     if let Some(share) = arguments.faults {
         options.faults = Plan {
             random: Some(Random::new(arguments.seed, share)),
