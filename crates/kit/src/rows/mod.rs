@@ -68,7 +68,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            batch_rows: 8192,
+            batch_rows: 4096,
             batch_bytes: 8 << 20,
             max_value_bytes: 16 << 20,
             max_row_bytes: 64 << 20,

@@ -1,7 +1,7 @@
 //! The overlapped path of a CSV page: network, decoding and the consumer work at the same time.
 //!
 //! A task takes chunks from the network into a queue of four; a blocking thread inflates and decodes them into a
-//! queue of two batches. Both queues are bounded, so that a slow consumer stops the socket. No page is ever held:
+//! queue of one batch. Both queues are bounded, so that a slow consumer stops the socket. No page is ever held:
 //! a retry of a page that broke in the middle goes on behind the batches that were delivered, after it has
 //! proved by a hash that the source sends the same bytes again.
 
@@ -17,8 +17,8 @@ use crate::http::{Body, Inflater};
 
 /// Chunks between network and decoder.
 const CHUNKS: usize = 4;
-/// Batches between decoder and consumer.
-const BATCHES: usize = 2;
+/// Batches between decoder and consumer. The decoder holds another one while it waits.
+const BATCHES: usize = 1;
 
 /// How much of a page was delivered, so that a retry of the same page can go on behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
