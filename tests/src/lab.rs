@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use overlock_core::{Clock as _, Timestamp};
@@ -15,6 +16,7 @@ use crate::rows::{self, Row};
 pub const START: &str = "2026-03-02T09:00:00Z";
 
 /// Everything one test needs; gone with its folder when dropped.
+#[derive(Debug)]
 pub struct Lab {
     /// The emulated org.
     pub sandbox: SalesforceSandbox,
@@ -92,6 +94,8 @@ impl Lab {
         let mut options = SandboxOptions::tiny(seed, start);
         options.world.drift = false;
         options.evolves = false;
+        // Several pages per job, so that there is always something half done.
+        options.behaviour.bulk_page_rows = 10;
         options
     }
 
@@ -272,12 +276,13 @@ impl Lab {
         let id = child.id();
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let watchdog = std::thread::spawn(move || {
-            if receiver.recv_timeout(Duration::from_secs(120)).is_err() {
+            // The sender is dropped when the process has ended; nothing is ever sent.
+            if receiver.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
                 kill(id);
             }
         });
         let output = child.wait_with_output().unwrap();
-        drop(sender.send(()));
+        drop(sender);
         watchdog.join().unwrap();
         Outcome {
             code: output.status.code(),
@@ -442,7 +447,8 @@ pub fn kill(id: u32) {
 /// Sends a signal to a process that this test started.
 pub fn signal(id: u32, signal: rustix::process::Signal) {
     if let Some(pid) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw) {
-        drop(rustix::process::kill_process(pid, signal));
+        // The process may have ended by itself: then there is nothing to do.
+        rustix::process::kill_process(pid, signal).ok();
     }
 }
 

@@ -137,9 +137,15 @@ fn r9_the_lock_of_a_dead_process_is_taken_over() {
 #[test]
 fn r11_a_work_folder_that_vanishes_is_an_error_of_the_disk() {
     // covers: R11
-    let lab = lab();
+    let lab = Lab::new(11, &["Contact"]).source("rest_below_rows = 0").run_setting("file_every = \"1ms\"");
     let child = hanging(&lab);
-    std::fs::remove_dir_all(lab.project.path().join(".overlock")).unwrap();
+    let work = lab.project.path().join(".overlock");
+    let begun = Instant::now();
+    while files(&work, "parquet").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no file was ever written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::fs::remove_dir_all(&work).unwrap();
     let outcome = end(child).expect(6);
     assert!(outcome.stderr.contains(".overlock"), "{}", outcome.stderr);
     lab.sandbox.faults().clear();
@@ -204,7 +210,7 @@ fn k2_a_work_folder_that_is_a_file_and_too_few_handles_are_plain_errors() {
     assert!(matches!(outcome.code, Some(2 | 6)), "{:?} {}", outcome.code, outcome.stderr);
     assert!(outcome.stderr.contains(".overlock"), "{}", outcome.stderr);
     std::fs::remove_file(&work).unwrap();
-    let script = format!("ulimit -n 14; exec '{}' run crm", binary().display());
+    let script = format!("ulimit -n 9; exec '{}' run crm", binary().display());
     let outcome = lab.finish(in_shell(&lab, &script));
     assert!(matches!(outcome.code, Some(1 | 5 | 6)), "{:?} {}", outcome.code, outcome.stderr);
     assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);

@@ -155,7 +155,7 @@ impl Client {
         if let Some(warning) = warning
             && !self.clock.warned.swap(true, Ordering::Relaxed)
         {
-            self.warn("W0301", None, warning);
+            self.warn("W0501", None, warning);
         }
         Ok(now)
     }

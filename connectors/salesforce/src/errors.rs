@@ -317,6 +317,11 @@ fn with_meaning(status: u16, error: &ApiError, meaning: Meaning) -> Error {
             "Salesforce refused the request; its words are in the cause",
         ),
     };
+    // A refusal with 403 is one of rights, even where an administrator's setting is behind it.
+    let kind = match (status, kind) {
+        (403, ErrorKind::Config) => ErrorKind::Permission,
+        _ => kind,
+    };
     let mut made = Error::new(kind, shown(status, error))
         .context("status", status)
         .context("code", &error.code)

@@ -193,7 +193,7 @@ impl Salesforce {
         };
         if may_see_all == Some(false) {
             self.client.warn(
-                "W0302",
+                "W0502",
                 None,
                 "this user has no permission \"View All Data\": rows that are not shared with it are missing without any sign",
             );

@@ -147,7 +147,7 @@ impl JobsDone {
                         "Bulk job {} could not be deleted; Salesforce deletes it after seven days: {error}",
                         done.id
                     );
-                    client.warn("W0303", Some(stream), message);
+                    client.warn("W0503", Some(stream), message);
                 }
                 _ => {}
             }

@@ -538,7 +538,7 @@ impl<'a> Reader<'a> {
     fn inspect(&self, batch: &RecordBatch, counts: &rows::Counts) -> Result<()> {
         if counts.missing_columns > 0 && !self.warned.missing.swap(true, Ordering::Relaxed) {
             self.client().warn(
-                "W0304",
+                "W0504",
                 Some(&self.stream.name),
                 format!(
                     "{} columns are missing in what Salesforce sent and are null",
@@ -548,7 +548,7 @@ impl<'a> Reader<'a> {
         }
         if counts.lossy_strings > 0 && !self.warned.lossy.swap(true, Ordering::Relaxed) {
             self.client().warn(
-                "W0306",
+                "W0506",
                 Some(&self.stream.name),
                 "some text was not valid UTF-8; the bytes concerned became U+FFFD",
             );

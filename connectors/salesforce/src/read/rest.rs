@@ -196,7 +196,7 @@ fn check_total(reader: &Reader<'_>, at: &QueryAt, is_single_page: bool) -> Resul
         );
         reader
             .client()
-            .warn("W0305", Some(&reader.stream.name), message);
+            .warn("W0505", Some(&reader.stream.name), message);
         return Ok(());
     }
     Err(Error::new(

@@ -342,7 +342,7 @@ async fn columns_are_found_by_name_on_each_page() {
     let client = org.client(&json!({"rest_below_rows": 0}));
     let reading = client.read("Account", None).await.ok();
     assert_eq!(reading.keys(), org.keys("Account"));
-    assert!(client.warnings().contains(&"W0304".to_owned()));
+    assert!(client.warnings().contains(&"W0504".to_owned()));
     let odd: Vec<_> = reading
         .rows
         .iter()

@@ -134,5 +134,5 @@ async fn check_warns_of_a_user_who_does_not_see_all_rows() {
     org.fault(matches, Fault::json(200, body));
     let client = org.client(&json!({}));
     client.source.check().await.unwrap();
-    assert_eq!(client.warnings(), ["W0302"]);
+    assert_eq!(client.warnings(), ["W0502"]);
 }

@@ -362,7 +362,7 @@ async fn a_clock_that_cannot_be_true_is_not_believed() {
             .to_owned();
         let expected = local.minus(std::time::Duration::from_secs(360)).to_string();
         assert_eq!(from, expected, "{fault:?}");
-        assert_eq!(client.warnings(), ["W0301"], "{fault:?}");
+        assert_eq!(client.warnings(), ["W0501"], "{fault:?}");
     }
     let org = Org::small();
     org.fault(Match::path("*"), Fault::SkewDate { seconds: -3_600 });
@@ -378,5 +378,5 @@ async fn a_clock_that_cannot_be_true_is_not_believed() {
             .to_string(),
         "the server is right"
     );
-    assert_eq!(client.warnings(), ["W0301"]);
+    assert_eq!(client.warnings(), ["W0501"]);
 }

@@ -244,6 +244,9 @@ impl Job<'_> {
             .global
             .timeout
             .or_else(|| scheduled.or(table.timeout).map(|text| text.0));
+        if let Some(lock) = table.lock {
+            options.lock = lock.into();
+        }
         if let Some(grace) = table.grace {
             options.grace = grace.0;
         }

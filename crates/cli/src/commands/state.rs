@@ -116,6 +116,7 @@ fn reset(app: &App, key: &str) -> Outcome<u8> {
         key: key.clone(),
         source: pipeline.source.clone(),
         run: overlock_core::CommitId::generate().to_string(),
+        lock: project.run()?.lock.map(Into::into).unwrap_or_default(),
     };
     let runtime = runtime()?;
     let head = runtime

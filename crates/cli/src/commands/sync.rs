@@ -1,4 +1,4 @@
-//! `overlock sync SOURCE --stream S`: some streams of one source now.
+//! `overlock sync SOURCE [--stream S]`: streams of one source now.
 //!
 //! If exactly one pipeline file reads from the source, its name and its settings are used, so that both
 //! go on from the same state. Otherwise the source's name stands for the pipeline.
@@ -70,7 +70,21 @@ pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
         rest: None,
     };
     let file = &settings.file;
-    for name in &arguments.stream {
+    let names: Vec<&String> = if arguments.stream.is_empty() {
+        file.streams.keys().filter(|name| *name != "*").collect()
+    } else {
+        arguments.stream.iter().collect()
+    };
+    if names.is_empty() {
+        return Err(Failure::usage(
+            format!("choose streams: no pipeline file lists any for `{}`", plan.source),
+            format!(
+                "name them with --stream; `overlock discover {}` lists what there is",
+                plan.source
+            ),
+        ));
+    }
+    for name in names {
         let table = file
             .streams
             .get(name)

@@ -60,6 +60,29 @@ pub(crate) struct RunTable {
     pub(crate) row_group_rows: Option<u64>,
     /// Size at which a Parquet file ends and the next begins.
     pub(crate) file_bytes: Option<u64>,
+    /// `head-only` lets runs go on where `.overlock` is on a file system without locks, which is refused
+    /// otherwise. Tables stay safe, since a commit names its parent; but see to it yourself that no two
+    /// runs of a pipeline share the folder. Default `file`.
+    pub(crate) lock: Option<LockText>,
+}
+
+/// What keeps two runs of one pipeline apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LockText {
+    /// A lock file in the pipeline's folder.
+    File,
+    /// The lock file where the file system has locks, else the heads of the tables alone.
+    HeadOnly,
+}
+
+impl From<LockText> for overlock_engine::LockMode {
+    fn from(lock: LockText) -> Self {
+        match lock {
+            LockText::File => Self::Required,
+            LockText::HeadOnly => Self::HeadOnly,
+        }
+    }
 }
 
 /// What differs in one environment.
