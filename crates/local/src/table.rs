@@ -198,7 +198,9 @@ impl Table {
         commits: &[CommitInfo],
         whole: &SchemaRef,
     ) -> Result<Option<arrow::buffer::BooleanBuffer>> {
-        let Some(newest) = commits.last() else {
+        // A reset has no columns and no keys, and so nothing to say about the rows.
+        let says = |info: &&CommitInfo| !info.package.manifest.schema.fields().is_empty();
+        let Some(newest) = commits.iter().rfind(says) else {
             return Ok(None);
         };
         let has = |name: &str| whole.field_with_name(name).is_ok();

@@ -317,6 +317,39 @@ async fn an_empty_replacement_needs_permission() {
 }
 
 #[tokio::test]
+async fn a_reset_leaves_the_rows_as_they_were() {
+    let world = World::new();
+    let none = Arc::new(Schema::empty());
+    let reset = |parent: &Commit| Sample {
+        keyed: false,
+        schema: Arc::clone(&none) as _,
+        state: None,
+        complete: false,
+        ..Sample::new(Some(parent.id), WriteMode::Merge)
+    };
+    let merge = |parent: Option<CommitId>| Sample {
+        deletes: DeleteMode::Hard,
+        ..Sample::new(parent, WriteMode::Merge)
+    };
+    let given = [row(1, 1, "a"), row(2, 1, "b"), row(3, 1, "c")];
+    let one = world.commit(&merge(None), &given).await;
+    let changed = [row(1, 2, "a2"), tombstone(2, 2)];
+    let two = world.commit(&merge(Some(one.id)), &changed).await;
+    let expected = [row(1, 2, "a2"), row(3, 1, "c")];
+    assert_eq!(world.rows(View::Current), expected);
+    let mut head = two;
+    for _ in 0..2 {
+        let package = reset(&head).seal_batches(&world.work(), &[]);
+        head = world.local().commit(&package).await.unwrap();
+        assert_eq!(head.state, None);
+        assert_eq!(world.rows(View::Current), expected);
+        assert_eq!(world.rows(View::AsOf(head.id)), expected);
+        assert_eq!(world.table().count(View::Current).unwrap(), 2);
+    }
+    assert_eq!(world.rows(View::All).len(), 5);
+}
+
+#[tokio::test]
 async fn a_table_belongs_to_one_pipeline() {
     let world = World::new();
     world
