@@ -27,5 +27,6 @@ pub use pipeline::{Modes, Pipeline, ReadMode, StreamPlan, StreamSettings, modes,
 pub use record::{Record, Status as RecordStatus};
 pub use reset::{Reset, reset};
 pub use run::{Options, Report, run};
+pub use shelf::LockMode;
 pub use stop::{Stop, StopReason};
 pub use tally::Tally;

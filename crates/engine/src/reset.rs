@@ -10,9 +10,10 @@ use arrow::datatypes::Schema;
 use overlock_core::{
     Clock, Commit, DeleteMode, Destination, Result, SourceName, SyncKey, WriteMode,
 };
-use overlock_package::{Lock, LockInfo, NewPackage, Settings, Shelf, Writer, remove};
+use overlock_package::{LockInfo, NewPackage, Settings, Shelf, Writer, remove};
 
 use crate::run::on_blocking_thread;
+use crate::shelf::LockMode;
 
 /// What to reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Reset {
     pub source: SourceName,
     /// Id for the lock's message, such as a run id.
     pub run: String,
+    /// What keeps it apart from a run.
+    pub lock: LockMode,
 }
 
 /// Forgets the state of one stream and drops what earlier runs left on this machine. Rows that are
@@ -38,8 +41,8 @@ pub async fn reset(
 ) -> Result<Option<Commit>> {
     let dir = work_dir.join(reset.key.pipeline.as_str());
     let now = clock.now();
-    let (lock_path, info) = (dir.join("lock"), LockInfo::new(&reset.run, now));
-    let _lock = on_blocking_thread(move || Lock::acquire(&lock_path, &info), false).await?;
+    let (lock, lock_dir, info) = (reset.lock, dir.clone(), LockInfo::new(&reset.run, now));
+    let _lock = on_blocking_thread(move || lock.acquire(&lock_dir, &info), false).await?;
     let head = destination.head(&reset.key).await?;
     let has_state = head.as_ref().is_some_and(|head| head.state.is_some());
     let new = NewPackage {

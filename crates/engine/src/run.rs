@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::pipeline::{Pipeline, StreamSettings};
 use crate::read::{Task, from_join};
 use crate::record::{self, Record};
-use crate::shelf::{Disk, Hold, Shelf, Shelves};
+use crate::shelf::{Disk, Hold, LockMode, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
 use crate::stream::{Chain, End, recover, sync};
 use crate::tally::Tally;
@@ -31,6 +31,8 @@ pub struct Options {
     pub run: String,
     /// How packages are written.
     pub settings: Settings,
+    /// What keeps two runs of the pipeline apart.
+    pub lock: LockMode,
     /// Read everything again and replace the tables.
     pub full_refresh: bool,
     /// Stop all streams when one fails.
@@ -62,6 +64,7 @@ impl Options {
             work_dir: work_dir.into(),
             run: run.into(),
             settings: Settings::default(),
+            lock: LockMode::default(),
             full_refresh: false,
             fail_fast: false,
             timeout: None,
@@ -123,6 +126,7 @@ pub async fn run(
         work_dir: options.work_dir.clone(),
         dir: options.work_dir.join(pipeline.name.as_str()),
         settings: options.settings.clone(),
+        lock: options.lock,
     };
     let parts = Parts {
         source,
@@ -178,6 +182,7 @@ pub(crate) async fn run_on(
     let tally = parts.tally.clone();
     let clock = Arc::clone(&parts.clock);
     let inner = Stop::new();
+    let is_locked = hold.is_some();
     let run = Arc::new(Run {
         source: parts.source,
         destination: parts.destination,
@@ -188,7 +193,7 @@ pub(crate) async fn run_on(
         stop: inner.clone(),
         source_name: pipeline.source.clone(),
         until,
-        hold: Mutex::new(Some(hold)),
+        hold: Mutex::new(Some(hold.unwrap_or_else(|| Arc::new(())))),
         is_instant: shelves.are_instant(),
     });
     events.emit(Event::RunStarted {
@@ -202,6 +207,17 @@ pub(crate) async fn run_on(
             .collect(),
         until,
     });
+    if !is_locked {
+        events.emit(Event::Warning {
+            code: "W0308".to_owned(),
+            stream: None,
+            message: format!(
+                "this file system has no locks: another run of `{}` in the same folder would go unnoticed \
+                 until one of the two commits",
+                pipeline.name
+            ),
+        });
+    }
     let work = all_streams(pipeline, Arc::clone(&run), Arc::clone(&shelves));
     tokio::pin!(work);
     let outcome = tokio::select! {
@@ -241,7 +257,7 @@ async fn acquire(
     options: &Options,
     started: Timestamp,
     shelves: &Arc<dyn Shelves>,
-) -> Result<Hold> {
+) -> Result<Option<Hold>> {
     record::check_run_id(&options.run)?;
     check_unique(pipeline)?;
     crash_point!("P0.before_lock");

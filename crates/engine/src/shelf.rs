@@ -20,8 +20,9 @@ pub(crate) type Hold = Arc<dyn std::any::Any + Send + Sync>;
 
 /// All shelves of one pipeline. All calls block, but for [`Shelves::are_instant`].
 pub(crate) trait Shelves: Send + Sync {
-    /// Takes the pipeline, so that a second run on this machine gets a friendly answer at once.
-    fn lock(&self, info: &LockInfo) -> Result<Hold>;
+    /// Takes the pipeline, so that a second run on this machine gets a friendly answer at once. `None` if
+    /// nothing can be held here and the user accepts that.
+    fn lock(&self, info: &LockInfo) -> Result<Option<Hold>>;
 
     /// Keeps what is known of a run.
     fn record(&self, record: &Record) -> Result<()>;
@@ -36,6 +37,28 @@ pub(crate) trait Shelves: Send + Sync {
 
     /// Streams that may have packages.
     fn known(&self) -> Result<Vec<StreamName>>;
+}
+
+/// What keeps two runs of one pipeline apart. A commit names its parent, so a table is safe either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// A lock in the pipeline's folder. A file system without locks is refused.
+    #[default]
+    Required,
+    /// The same lock where there are locks, else the heads of the tables alone: for a network file system
+    /// without locks. Two runs that share the folder then waste each other's work.
+    HeadOnly,
+}
+
+impl LockMode {
+    /// Locks the pipeline whose folder is `dir`; `None` if the heads alone must do.
+    pub(crate) fn acquire(self, dir: &Path, info: &LockInfo) -> Result<Option<Lock>> {
+        let path = dir.join("lock");
+        match self {
+            Self::Required => Lock::acquire(&path, info).map(Some),
+            Self::HeadOnly => Lock::acquire_if_supported(&path, info),
+        }
+    }
 }
 
 /// Where the packages of one key lie. All calls block.
@@ -91,11 +114,13 @@ pub(crate) struct Disk {
     /// `<work>/<pipeline>`.
     pub(crate) dir: PathBuf,
     pub(crate) settings: Settings,
+    pub(crate) lock: LockMode,
 }
 
 impl Shelves for Disk {
-    fn lock(&self, info: &LockInfo) -> Result<Hold> {
-        Ok(Arc::new(Lock::acquire(&self.dir.join("lock"), info)?))
+    fn lock(&self, info: &LockInfo) -> Result<Option<Hold>> {
+        let lock = self.lock.acquire(&self.dir, info)?;
+        Ok(lock.map(|lock| Arc::new(lock) as Hold))
     }
 
     fn record(&self, record: &Record) -> Result<()> {

@@ -51,6 +51,14 @@ pub struct Lock {
     _file: std::fs::File,
 }
 
+/// What an attempt came to that no other run stood in the way of.
+#[derive(Debug)]
+enum Attempt {
+    Held(Lock),
+    /// The file system has no locks.
+    Unsupported(Error),
+}
+
 impl Lock {
     /// Takes the lock at `path` without waiting. The file stays when the lock is released.
     ///
@@ -58,32 +66,22 @@ impl Lock {
     /// `Conflict` with the context pairs `pid`, `host` and `started` if another run holds it; `Config`
     /// if the file system has no locks or the file is not ours; `Io`.
     pub fn acquire(path: &Path, info: &LockInfo) -> Result<Self> {
-        fs::create_dir_all(fs::parent(path))?;
-        let mut file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy(&mut file, path)),
-            Err(TryLockError::Error(error)) => {
-                let unsupported = error.kind() == std::io::ErrorKind::Unsupported
-                    || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error());
-                let refused = fs::failed(&error, "lock", path);
-                return Err(if unsupported {
-                    refused
-                        .with_kind(ErrorKind::Config)
-                        .hint("this file system has no locks: put the work folder on a local disk")
-                } else {
-                    refused
-                });
-            }
+        match attempt(path, info, std::fs::File::try_lock)? {
+            Attempt::Held(lock) => Ok(lock),
+            Attempt::Unsupported(error) => Err(error),
         }
-        // The content is only for the message of the next who comes; the lock does not depend on it.
-        let text = serde_json::to_vec(info)
-            .map_err(|error| Error::bug("write lock information as JSON").source(error))?;
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(&text))
-            .map_err(|error| fs::failed(&error, "write", path))?;
-        Ok(Self { _file: file })
+    }
+
+    /// As [`acquire`](Self::acquire), but gives `None` if the file system has no locks. Then only the
+    /// parent id of a commit keeps two runs apart, and nothing keeps them out of each other's packages.
+    ///
+    /// # Errors
+    /// `Conflict` if another run holds it; `Config` if the file is not ours; `Io`.
+    pub fn acquire_if_supported(path: &Path, info: &LockInfo) -> Result<Option<Self>> {
+        Ok(match attempt(path, info, std::fs::File::try_lock)? {
+            Attempt::Held(lock) => Some(lock),
+            Attempt::Unsupported(_) => None,
+        })
     }
 
     /// Who holds or last held the lock at `path`, if that is known.
@@ -91,6 +89,43 @@ impl Lock {
         let bytes = fs::read(path, MAX_INFO_BYTES).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
+}
+
+/// Tries once, by `try_lock`.
+fn attempt(
+    path: &Path,
+    info: &LockInfo,
+    try_lock: impl FnOnce(&std::fs::File) -> std::result::Result<(), TryLockError>,
+) -> Result<Attempt> {
+    fs::create_dir_all(fs::parent(path))?;
+    let mut file = open(path)?;
+    match try_lock(&file) {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(busy(&mut file, path)),
+        Err(TryLockError::Error(error)) => {
+            let unsupported = error.kind() == std::io::ErrorKind::Unsupported
+                || error.raw_os_error() == Some(rustix::io::Errno::NOLCK.raw_os_error());
+            let refused = fs::failed(&error, "lock", path);
+            if !unsupported {
+                return Err(refused);
+            }
+            return Ok(Attempt::Unsupported(
+                refused.with_kind(ErrorKind::Config).hint(
+                    "this file system has no locks: put the project on a local disk, or set \
+                     `lock = \"head-only\"` in `[run]` of overlock.toml and see to it that no two runs \
+                     of a pipeline share this folder",
+                ),
+            ));
+        }
+    }
+    // The content is only for the message of the next who comes; the lock does not depend on it.
+    let text = serde_json::to_vec(info)
+        .map_err(|error| Error::bug("write lock information as JSON").source(error))?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(&text))
+        .map_err(|error| fs::failed(&error, "write", path))?;
+    Ok(Attempt::Held(Lock { _file: file }))
 }
 
 fn open(path: &Path) -> Result<std::fs::File> {
@@ -133,6 +168,8 @@ fn busy(file: &mut std::fs::File, path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
     use crate::manifest::tests::instant;
 
@@ -178,6 +215,34 @@ mod tests {
             Lock::acquire(&path, &info).unwrap_err().kind(),
             ErrorKind::Conflict
         );
+        drop(held);
+    }
+
+    #[test]
+    fn without_locks_in_the_file_system_the_user_decides() {
+        // covers: K8
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let info = LockInfo::new("r", instant(0));
+        let without = |errno: Errno| {
+            let error = std::io::Error::from_raw_os_error(errno.raw_os_error());
+            attempt(&path, &info, |_| Err(TryLockError::Error(error)))
+        };
+        for errno in [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS] {
+            let Attempt::Unsupported(error) = without(errno).unwrap() else {
+                panic!("{errno} taken for a lock");
+            };
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert_eq!(error.get("path"), path.to_str());
+            let hint = error.hint_text().unwrap();
+            assert!(hint.contains("lock = \"head-only\""), "{hint}");
+        }
+        // A lock that fails for any other reason is no reason to go on.
+        assert_eq!(without(Errno::IO).unwrap_err().kind(), ErrorKind::Io);
+        // Where there are locks, both ways hold them.
+        let held = Lock::acquire_if_supported(&path, &info).unwrap().unwrap();
+        let second = Lock::acquire_if_supported(&path, &info).unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Conflict);
         drop(held);
     }
 

@@ -310,6 +310,7 @@ fn a_later_layer_wins_and_show_tells_which_and_masks_secrets() {
         "source.sfdc.max_records=many",
         "source.sfcd.window=1d",
         "run.garce=1s",
+        "run.lock=none",
         "nonsense",
     ] {
         let ran = run(folder.path(), &["config", "validate", "--set", set]).expect(2);
@@ -325,6 +326,9 @@ fn a_later_layer_wins_and_show_tells_which_and_masks_secrets() {
         ],
     )
     .expect(0);
+    for set in ["run.lock=head-only", "run.lock=file"] {
+        run(folder.path(), &["config", "validate", "--set", set]).expect(0);
+    }
     let ran = run(folder.path(), &["config", "validate", "--env", "dve"]).expect(2);
     assert!(ran.stderr.contains("did you mean `dev`?"), "{}", ran.stderr);
 }

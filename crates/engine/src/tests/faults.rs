@@ -529,6 +529,7 @@ async fn a_second_run_of_the_pipeline_is_told_who_holds_it() {
         work_dir: desk.options.work_dir.clone(),
         dir: desk.options.work_dir.join("crm"),
         settings: overlock_package::Settings::default(),
+        lock: crate::LockMode::default(),
     };
     let info = overlock_package::LockInfo::new("01FIRST", overlock_core::Timestamp::EPOCH);
     let hold = crate::shelf::Shelves::lock(&shelves, &info).unwrap();
@@ -625,6 +626,7 @@ async fn a_reset_keeps_the_rows_and_the_next_run_reads_from_the_beginning() {
         key: key("Account"),
         source: overlock_core::SourceName::new("sfdc").unwrap(),
         run: "01RESET".to_owned(),
+        lock: crate::LockMode::default(),
     };
     let clock = Arc::new(overlock_core::FixedClock(overlock_core::Timestamp::EPOCH));
     let place = Arc::clone(&desk.place);
@@ -633,6 +635,7 @@ async fn a_reset_keeps_the_rows_and_the_next_run_reads_from_the_beginning() {
         .unwrap()
         .unwrap();
     assert_eq!(head.state, None);
+    assert_eq!(desk.table("Account"), [0, 1, 2, 3]);
     let (summary, _, script) = desk.run(Script::account(vec![vec![page(0..5, 5)]])).await;
     assert_eq!(
         (summary.status, script.begun()),

@@ -603,9 +603,9 @@ pub(crate) struct MemoryShelf {
 }
 
 impl Shelves for MemoryShelf {
-    fn lock(&self, _info: &LockInfo) -> Result<Hold> {
+    fn lock(&self, _info: &LockInfo) -> Result<Option<Hold>> {
         self.process.step()?;
-        Ok(Arc::new(()))
+        Ok(Some(Arc::new(())))
     }
 
     fn record(&self, _record: &Record) -> Result<()> {
