@@ -351,6 +351,7 @@ mod tests {
 
     #[test]
     fn literals_cannot_leave_their_quotes() {
+        // covers: I16
         for (text, expected) in [
             ("abc", "'abc'"),
             ("a'b", r"'a\'b'"),

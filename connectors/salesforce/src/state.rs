@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_damaged_state_is_refused() {
-        // covers: T3, I24
+        // covers: T3, I16, I24
         for bad in [
             r#"{"v":2}"#,
             r#"{"v":1,"from":5}"#,

@@ -374,6 +374,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_identifier_never_gets_into_a_query() {
+        // covers: I16
+        for name in [
+            "Name FROM User",
+            "Name,Email",
+            "Name)",
+            "Owner.Name",
+            "x'y",
+            "Name--",
+            "Näme",
+            "",
+        ] {
+            let bad = field(name, "datetime");
+            assert_eq!(map(&object(Vec::new()), &bad), Mapping::Hidden, "{name}");
+            let mut named = object(vec![field("Id", "id"), bad]);
+            let stream = stream_of(&named).unwrap();
+            assert_eq!(stream.schema.field_with_name(name).ok(), None, "{name}");
+            assert_eq!(stream.replication_key, None, "{name}");
+            name.clone_into(&mut named.name);
+            assert!(refusal(&named).is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn refusals_have_reasons() {
         let mut event = object(Vec::new());
         event.name = "AccountChangeEvent".to_owned();

@@ -387,6 +387,43 @@ fn what_is_not_rfc_4180_or_not_this_stream_is_refused() {
     assert!(refused(b"\"text\xff\"\n\"a\"\n", &[4]));
 }
 
+/// A zip archive with one entry of this name, stored as it is: its data can be read in the archive.
+pub(crate) fn zip(name: &str, data: &[u8]) -> Vec<u8> {
+    let (name_bytes, size) = (name.as_bytes(), u32::try_from(data.len()).unwrap());
+    let name_size = u16::try_from(name_bytes.len()).unwrap();
+    // Flags, method, time, date, checksum, both sizes, size of the name: the same in both headers.
+    let mut about = vec![0; 8];
+    about.extend(crc32fast::hash(data).to_le_bytes());
+    about.extend(size.to_le_bytes().repeat(2));
+    about.extend(name_size.to_le_bytes());
+    let local = [b"PK\x03\x04\x14\0", &about[..], &[0; 2], name_bytes, data].concat();
+    let entry = [b"PK\x01\x02\x14\0\x14\0", &about[..], &[0; 16], name_bytes].concat();
+    let mut end = b"PK\x05\x06\0\0\0\0\x01\0\x01\0".to_vec();
+    end.extend(u32::try_from(entry.len()).unwrap().to_le_bytes());
+    end.extend(u32::try_from(local.len()).unwrap().to_le_bytes());
+    end.extend([0; 2]);
+    [local, entry, end].concat()
+}
+
+#[test]
+fn an_archive_is_never_a_page() {
+    // covers: I19
+    let page = b"\n\"text\",\"int\"\n\"a\",\"1\"\n";
+    for name in [
+        "rows.csv",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "\ntext,int\na,1\n",
+        "text,int\n",
+    ] {
+        for data in [&b""[..], &page[1..], page] {
+            for sizes in SIZES {
+                assert!(refused(&zip(name, data), sizes), "{name:?} {data:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_legal_spelling_of_a_page_means_the_same() {
     // covers: I17

@@ -128,7 +128,7 @@ fn values_are_kept_exactly_or_moved_to_extra_as_they_are() {
 
 #[test]
 fn a_page_that_is_not_an_array_of_objects_is_refused_whole() {
-    // covers: I4, I13
+    // covers: I4, I13, I19
     for page in [
         "",
         "{}",
@@ -156,6 +156,7 @@ fn a_page_that_is_not_an_array_of_objects_is_refused_whole() {
         assert!(refused(page), "{page}");
     }
     assert!(refused(b"[{\"int\":1},\xff{}]"));
+    assert!(refused(super::csv::zip("../rows.json", b"[{\"int\":1}]")));
     // Rows before the broken place are not given out, even if they had filled batches.
     let mut decoder = JsonDecoder::new(
         schema(),
