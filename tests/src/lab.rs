@@ -59,6 +59,10 @@ impl Outcome {
 
     /// Panics with everything that was printed unless the exit code is as expected.
     #[track_caller]
+    #[expect(
+        clippy::return_self_not_must_use,
+        reason = "the check is what it is called for"
+    )]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code,
@@ -72,13 +76,20 @@ impl Outcome {
 }
 
 /// Finds the binary that `cargo test --workspace` built; `OVERLOCK_TEST_BINARY` names another one.
-#[expect(clippy::disallowed_methods, reason = "a documented knob of these tests")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a documented knob of these tests"
+)]
 pub fn binary() -> PathBuf {
     if let Ok(path) = std::env::var("OVERLOCK_TEST_BINARY") {
         return path.into();
     }
     let path = assert_cmd::cargo::cargo_bin("overlock");
-    assert!(path.exists(), "{} is missing: run the tests with `cargo test --workspace`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run the tests with `cargo test --workspace`",
+        path.display()
+    );
     path
 }
 
@@ -113,7 +124,10 @@ impl Lab {
             arguments: Vec::new(),
         };
         for stream in streams {
-            lab.streams.push(StreamSpec { name: (*stream).to_owned(), settings: String::new() });
+            lab.streams.push(StreamSpec {
+                name: (*stream).to_owned(),
+                settings: String::new(),
+            });
         }
         lab.write();
         lab
@@ -206,10 +220,13 @@ impl Lab {
             project.push('\n');
         }
         project.push_str("\n[destination.lake]\nkind = \"local\"\npath = \"data\"\n");
-        project.push_str(&format!("\n[run]\n{}\n", self.run_settings.join("\n")));
+        project.push_str("\n[run]\n");
+        project.push_str(&self.run_settings.join("\n"));
+        project.push('\n');
         let mut pipeline = "source = \"crm\"\ndestination = \"lake\"\n".to_owned();
         for stream in &self.streams {
-            pipeline.push_str(&format!("\n[streams.{}]\n{}\n", stream.name, stream.settings));
+            let table = format!("\n[streams.{}]\n{}\n", stream.name, stream.settings);
+            pipeline.push_str(&table);
         }
         let folder = self.project.path();
         std::fs::create_dir_all(folder.join("pipelines")).unwrap();
@@ -232,7 +249,10 @@ impl Lab {
             .current_dir(self.project.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("LAB_SECRET", &self.sandbox.emulator().credentials().client_secret)
+            .env(
+                "LAB_SECRET",
+                &self.sandbox.emulator().credentials().client_secret,
+            )
             .stdin(Stdio::null());
         for (name, value) in &self.environment {
             command.env(name, value);
@@ -266,13 +286,21 @@ impl Lab {
 
     /// Starts the pipeline and leaves it running.
     pub fn start(&self) -> Child {
-        self.run_command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        self.run_command()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// Runs a command to its end, at most 120 s.
     pub fn finish(&self, mut command: Command) -> Outcome {
         let begun = Instant::now();
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let id = child.id();
         let (sender, receiver) = std::sync::mpsc::channel::<()>();
         let watchdog = std::thread::spawn(move || {
@@ -321,7 +349,11 @@ impl Lab {
             return Vec::new();
         }
         let table = Table::open(dir).unwrap();
-        let batches: Vec<_> = table.scan(view, None).unwrap().map(|batch| batch.unwrap()).collect();
+        let batches: Vec<_> = table
+            .scan(view, None)
+            .unwrap()
+            .map(|batch| batch.unwrap())
+            .collect();
         rows::rows(&batches)
     }
 
@@ -332,7 +364,11 @@ impl Lab {
             return Vec::new();
         }
         let table = Table::open(dir).unwrap();
-        table.commits().iter().map(|info| info.commit.id.to_string()).collect()
+        table
+            .commits()
+            .iter()
+            .map(|info| info.commit.id.to_string())
+            .collect()
     }
 
     /// Calls to the emulator so far.
@@ -354,7 +390,12 @@ impl Lab {
     pub fn judge(&self) {
         for stream in &self.streams {
             let findings = self.findings(&stream.name);
-            assert!(findings.is_empty(), "{}: {}", stream.name, findings.join("; "));
+            assert!(
+                findings.is_empty(),
+                "{}: {}",
+                stream.name,
+                findings.join("; ")
+            );
         }
     }
 
@@ -364,11 +405,22 @@ impl Lab {
         let (expected, ever) = self
             .sandbox
             .with_world(|world| (world.expected(stream, now), world.ever(stream, now)));
-        assert!(!ever.is_empty(), "the org has no {stream}: the oracle would be blind");
-        let append = self.streams.iter().any(|s| s.name == stream && s.settings.contains("append"));
+        assert!(
+            !ever.is_empty(),
+            "the org has no {stream}: the oracle would be blind"
+        );
+        let append = self
+            .streams
+            .iter()
+            .any(|s| s.name == stream && s.settings.contains("append"));
         let mut known: HashMap<&str, BTreeMap<Timestamp, Vec<_>>> = HashMap::new();
         for row in &ever {
-            known.entry(&row.key).or_default().entry(row.stamp).or_default().push(row);
+            known
+                .entry(&row.key)
+                .or_default()
+                .entry(row.stamp)
+                .or_default()
+                .push(row);
         }
         let mut findings = Vec::new();
         let mut seen: HashMap<(String, Option<String>), u64> = HashMap::new();
@@ -376,7 +428,9 @@ impl Lab {
         for row in self.table(stream) {
             let get = |name: &str| row.get(name).cloned().flatten();
             let key = get("DurableId").or_else(|| get("Id")).unwrap_or_default();
-            let stamp = get("SystemModstamp").or_else(|| get("LastModifiedDate")).or_else(|| get("CreatedDate"));
+            let stamp = get("SystemModstamp")
+                .or_else(|| get("LastModifiedDate"))
+                .or_else(|| get("CreatedDate"));
             let version = if append { stamp.clone() } else { None };
             let count = seen.entry((key.clone(), version)).or_default();
             *count += 1;
@@ -416,20 +470,30 @@ impl Lab {
             if let Some(expected) = newest.get(key.as_str())
                 && !append
             {
-                if let Some(stamp) = stamp.as_deref().and_then(|stamp| Timestamp::parse(stamp).ok())
+                if let Some(stamp) = stamp
+                    .as_deref()
+                    .and_then(|stamp| Timestamp::parse(stamp).ok())
                     && stamp < expected.stamp
                     && row.contains_key("SystemModstamp")
                 {
-                    findings.push(format!("stale {key}: {stamp} is older than {}", expected.stamp));
+                    findings.push(format!(
+                        "stale {key}: {stamp} is older than {}",
+                        expected.stamp
+                    ));
                 }
                 if row.contains_key("_deleted")
-                    && get("_deleted").is_some_and(|deleted| deleted != expected.is_deleted.to_string())
+                    && get("_deleted")
+                        .is_some_and(|deleted| deleted != expected.is_deleted.to_string())
                 {
-                    findings.push(format!("altered {key}: _deleted is not {}", expected.is_deleted));
+                    findings.push(format!(
+                        "altered {key}: _deleted is not {}",
+                        expected.is_deleted
+                    ));
                 }
             }
         }
-        let keys: std::collections::HashSet<&str> = seen.keys().map(|(key, _)| key.as_str()).collect();
+        let keys: std::collections::HashSet<&str> =
+            seen.keys().map(|(key, _)| key.as_str()).collect();
         for row in &expected {
             if !keys.contains(row.key.as_str()) {
                 findings.push(format!("lost {}", row.key));
@@ -446,21 +510,32 @@ pub fn kill(id: u32) {
 
 /// Sends a signal to a process that this test started.
 pub fn signal(id: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw) {
+    if let Some(pid) = i32::try_from(id)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
         // The process may have ended by itself: then there is nothing to do.
         rustix::process::kill_process(pid, signal).ok();
     }
 }
 
 /// Writes another text into a manifest, with the right check sum.
-#[expect(clippy::disallowed_methods, reason = "a test damages a file on purpose")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test damages a file on purpose"
+)]
 pub fn rewrite_manifest(path: &Path, text: &str) {
-    let (body, _) = text.rsplit_once(",\"crc32\":\"").expect("a manifest ends with its check sum");
+    let (body, _) = text
+        .rsplit_once(",\"crc32\":\"")
+        .expect("a manifest ends with its check sum");
     let checksum = crc32fast::hash(body.as_bytes());
     std::fs::write(path, format!("{body},\"crc32\":\"{checksum:08x}\"}}")).unwrap();
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own project file needs no durability")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own project file needs no durability"
+)]
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

@@ -2,6 +2,13 @@
 //!
 //! The tests themselves are in `tests/tests/`; this library holds what they share.
 
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "only tests call this, and a panic is how a test fails"
+)]
+
 pub mod house;
 pub mod lab;
 pub mod rows;

@@ -16,7 +16,10 @@ pub type Row = BTreeMap<String, Option<String>>;
 
 /// All rows of some batches.
 pub fn rows(batches: &[RecordBatch]) -> Vec<Row> {
-    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| read(batch, row))).collect()
+    batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(|row| read(batch, row)))
+        .collect()
 }
 
 fn read(batch: &RecordBatch, row: usize) -> Row {
@@ -49,9 +52,21 @@ fn canonical(column: &dyn Array, row: usize) -> Option<String> {
         return None;
     }
     Some(match column.data_type() {
-        DataType::Utf8 => column.as_any().downcast_ref::<StringArray>()?.value(row).to_owned(),
-        DataType::Boolean => column.as_any().downcast_ref::<BooleanArray>()?.value(row).to_string(),
-        DataType::Int64 => column.as_any().downcast_ref::<Int64Array>()?.value(row).to_string(),
+        DataType::Utf8 => column
+            .as_any()
+            .downcast_ref::<StringArray>()?
+            .value(row)
+            .to_owned(),
+        DataType::Boolean => column
+            .as_any()
+            .downcast_ref::<BooleanArray>()?
+            .value(row)
+            .to_string(),
+        DataType::Int64 => column
+            .as_any()
+            .downcast_ref::<Int64Array>()?
+            .value(row)
+            .to_string(),
         DataType::Float64 => {
             let value = column.as_any().downcast_ref::<Float64Array>()?.value(row);
             canonical_number(&format!("{value:e}"))
@@ -65,7 +80,9 @@ fn canonical(column: &dyn Array, row: usize) -> Option<String> {
             array.value_as_date(row)?.to_string()
         }
         DataType::Timestamp(_, _) => {
-            let array = column.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
+            let array = column
+                .as_any()
+                .downcast_ref::<TimestampMicrosecondArray>()?;
             Timestamp::from_micros(array.value(row))?.to_string()
         }
         DataType::Dictionary(_, _) => {

@@ -1,5 +1,6 @@
 //! SQL over committed tables.
 #![cfg(feature = "sql")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ async fn world() -> (tempfile::TempDir, Vec<(String, Table, View)>) {
     let mut parent = None;
     for version in 1..4 {
         let rows: Vec<_> = (0..1000)
-            .map(|id| row(id, version, ["open", "closed"][(id % 2) as usize]))
+            .map(|id| row(id, version, if id % 2 == 0 { "open" } else { "closed" }))
             .collect();
         let package = Sample::new(parent, WriteMode::Merge).seal(&dir.path().join("work"), &rows);
         parent = Some(local.commit(&package).await.unwrap().id);

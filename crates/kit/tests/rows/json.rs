@@ -156,7 +156,7 @@ fn a_page_that_is_not_an_array_of_objects_is_refused_whole() {
         assert!(refused(page), "{page}");
     }
     assert!(refused(b"[{\"int\":1},\xff{}]"));
-    assert!(refused(super::csv::zip("../rows.json", b"[{\"int\":1}]")));
+    assert!(refused(csv::zip("../rows.json", b"[{\"int\":1}]")));
     // Rows before the broken place are not given out, even if they had filled batches.
     let mut decoder = JsonDecoder::new(
         schema(),
