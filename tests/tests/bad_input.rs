@@ -16,11 +16,23 @@ fn a_misspelt_key_has_a_position_and_a_suggestion() {
     ] {
         let outcome = lab().source(line).run().expect(2);
         let text = &outcome.stderr;
-        assert!(text.contains("overlock.toml:") && text.contains(wrong) && text.contains(&format!("`{right}`")), "{text}");
+        assert!(
+            text.contains("overlock.toml:")
+                && text.contains(wrong)
+                && text.contains(&format!("`{right}`")),
+            "{text}"
+        );
         assert!(text.contains('^'), "{text}");
     }
-    let outcome = lab().stream("Account", "write_mode = \"merg\"").run().expect(2);
-    assert!(outcome.stderr.contains("pipelines/crm.toml:") && outcome.stderr.contains("`merge`"), "{}", outcome.stderr);
+    let outcome = lab()
+        .stream("Account", "write_mode = \"merg\"")
+        .run()
+        .expect(2);
+    assert!(
+        outcome.stderr.contains("pipelines/crm.toml:") && outcome.stderr.contains("`merge`"),
+        "{}",
+        outcome.stderr
+    );
     let outcome = lab().stream("Account", "wherre = \"x\"").run().expect(2);
     assert!(outcome.stderr.contains("`where`"), "{}", outcome.stderr);
 }
@@ -29,10 +41,20 @@ fn a_misspelt_key_has_a_position_and_a_suggestion() {
 fn a_misspelt_stream_is_exit_2_with_a_suggestion() {
     let lab = Lab::new(41, &["Acount"]);
     let outcome = lab.run().expect(2);
-    assert!(outcome.stderr.contains("Acount") && outcome.stderr.contains("`Account`"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("Acount") && outcome.stderr.contains("`Account`"),
+        "{}",
+        outcome.stderr
+    );
     let lab = self::lab();
-    let outcome = lab.overlock(&["sync", "crm", "--stream", "Opportunty"]).expect(2);
-    assert!(outcome.stderr.contains("`Opportunity`"), "{}", outcome.stderr);
+    let outcome = lab
+        .overlock(&["sync", "crm", "--stream", "Opportunty"])
+        .expect(2);
+    assert!(
+        outcome.stderr.contains("`Opportunity`"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
@@ -50,7 +72,11 @@ fn a_misspelt_pipeline_source_verb_or_flag_is_exit_2_with_a_suggestion() {
             lab.run().expect(0);
         }
         let outcome = lab.overlock(&arguments).expect(2);
-        assert!(outcome.stderr.contains(right), "{arguments:?}: {}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(right),
+            "{arguments:?}: {}",
+            outcome.stderr
+        );
     }
 }
 
@@ -66,7 +92,10 @@ fn output_without_a_terminal_has_no_escapes() {
         vec!["run", "nothing"],
     ] {
         let outcome = lab.overlock(&arguments);
-        assert!(!outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'), "{arguments:?}");
+        assert!(
+            !outcome.stdout.contains('\u{1b}') && !outcome.stderr.contains('\u{1b}'),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -75,8 +104,19 @@ fn help_of_every_verb_answers_at_once_without_a_project() {
     let lab = lab();
     let empty = tempfile::tempdir().unwrap();
     for verb in [
-        "demo", "init", "check", "discover", "run", "sync", "inspect", "state", "connectors", "sandbox", "config",
-        "schedule", "completions",
+        "demo",
+        "init",
+        "check",
+        "discover",
+        "run",
+        "sync",
+        "inspect",
+        "state",
+        "connectors",
+        "sandbox",
+        "config",
+        "schedule",
+        "completions",
     ] {
         let mut command = lab.command(&[verb, "--help"]);
         command.current_dir(empty.path());
@@ -84,8 +124,17 @@ fn help_of_every_verb_answers_at_once_without_a_project() {
         let outcome = lab.finish(command).expect(0);
         // Not asserted as a figure: machines are noisy. A second would be a network call or a runtime.
         assert!(begun.elapsed().as_millis() < 1_000, "{verb}");
-        assert!(outcome.stdout.contains("Usage"), "{verb}: {}", outcome.stdout);
-        let widest = outcome.stdout.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        assert!(
+            outcome.stdout.contains("Usage"),
+            "{verb}: {}",
+            outcome.stdout
+        );
+        let widest = outcome
+            .stdout
+            .lines()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0);
         assert!(widest <= 80, "{verb}: {widest} columns");
     }
     assert_eq!(lab.calls(), 0);
@@ -100,7 +149,12 @@ fn from_cron_nothing_is_printed_when_all_is_well() {
     let end = outcome.json();
     assert_eq!(end["exit_code"], 0);
     assert_eq!(end["retryable"], false);
-    assert!(end["streams"].as_array().is_some_and(|streams| streams.len() == 1), "{end}");
+    assert!(
+        end["streams"]
+            .as_array()
+            .is_some_and(|streams| streams.len() == 1),
+        "{end}"
+    );
 }
 
 #[test]
@@ -108,10 +162,22 @@ fn a_server_s_refusal_is_shown_in_at_most_eight_lines() {
     use overlock_sandbox::{Fault, Match};
     let lab = lab();
     let body = r#"[{"message":"The REST API is not enabled for this Organization.","errorCode":"API_DISABLED_FOR_ORG"}]"#;
-    lab.sandbox.faults().add(Match::path("/services/data/*"), Fault::json(403, body));
+    lab.sandbox
+        .faults()
+        .add(Match::path("/services/data/*"), Fault::json(403, body));
     let outcome = lab.run().expect(3);
-    let error: Vec<&str> = outcome.stderr.lines().skip_while(|line| !line.starts_with("error")).collect();
-    let shown = error.iter().position(|line| line.contains("not enabled for this Organization"));
+    let error: Vec<&str> = outcome
+        .stderr
+        .lines()
+        .skip_while(|line| !line.starts_with("error"))
+        .collect();
+    let shown = error
+        .iter()
+        .position(|line| line.contains("not enabled for this Organization"));
     assert!(shown.is_some_and(|line| line < 8), "{}", outcome.stderr);
-    assert!(error.iter().any(|line| line.contains("hint")), "{}", outcome.stderr);
+    assert!(
+        error.iter().any(|line| line.contains("hint")),
+        "{}",
+        outcome.stderr
+    );
 }

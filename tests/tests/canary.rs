@@ -1,6 +1,8 @@
 //! No secret in any output, log level or file: every byte that a whole working life of the binary leaves
 //! behind is searched for every secret, in every usual spelling.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,7 +26,12 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
         })
         .collect();
     found.push(percent.into_bytes());
-    found.push(secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes());
+    found.push(
+        secret
+            .bytes()
+            .flat_map(|byte| format!("{byte:02x}").into_bytes())
+            .collect(),
+    );
     found.push(base64(secret.as_bytes()));
     found
 }
@@ -43,7 +50,9 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 fn search(place: &str, bytes: &[u8], secrets: &[String]) -> usize {
@@ -67,7 +76,11 @@ fn search_folder(folder: &Path, secrets: &[String]) -> usize {
             searched += search_folder(&path, secrets);
         } else if !path.to_string_lossy().contains("token") {
             // The token store is the one file that must hold a secret; its mode is checked below.
-            searched += search(&path.display().to_string(), &std::fs::read(&path).unwrap(), secrets);
+            searched += search(
+                &path.display().to_string(),
+                &std::fs::read(&path).unwrap(),
+                secrets,
+            );
         }
     }
     searched
@@ -99,32 +112,57 @@ fn no_secret_is_in_any_output_log_or_file() {
     keep(lab.overlock(&["config", "show", "--json"]));
     keep(lab.overlock(&["run", "crm", "-vvv"]));
     keep(lab.overlock(&["run", "crm", "--json", "--log-level", "trace"]));
-    keep(lab.overlock(&["run", "crm", "--progress", "json", "--log-format", "json", "-vvv"]));
+    keep(lab.overlock(&[
+        "run",
+        "crm",
+        "--progress",
+        "json",
+        "--log-format",
+        "json",
+        "-vvv",
+    ]));
     // Servers like to send back what they were sent.
     let echo = format!(
         "{{\"error\":\"invalid_grant\",\"error_description\":\"bad {} and {}\"}}",
         login.client_secret, login.refresh_token
     );
     lab.sandbox.emulator().expire_sessions();
-    lab.sandbox.faults().add(Match::path("/services/oauth2/token"), Fault::json(400, echo.clone()));
+    lab.sandbox.faults().add(
+        Match::path("/services/oauth2/token"),
+        Fault::json(400, echo.clone()),
+    );
     keep(lab.overlock(&["run", "crm", "-vvv"]));
     keep(lab.overlock(&["check", "--json", "-vvv"]));
     lab.sandbox.faults().clear();
     lab.sandbox.faults().add(
         Match::path("/services/data/*"),
-        Fault::json(500, format!("[{{\"errorCode\":\"UNKNOWN_EXCEPTION\",\"message\":\"{} \"}}]", login.client_secret)),
+        Fault::json(
+            500,
+            format!(
+                "[{{\"errorCode\":\"UNKNOWN_EXCEPTION\",\"message\":\"{} \"}}]",
+                login.client_secret
+            ),
+        ),
     );
     keep(lab.overlock(&["run", "crm", "-vvv"]));
     lab.sandbox.faults().clear();
     lab.advance(Duration::from_secs(86_400));
     keep(lab.run_armed("P4.part_written"));
     keep(lab.overlock(&["run", "crm", "-vvv"]));
-    assert!(everything.len() > 10_000, "too little output to mean anything: {}", everything.len());
+    assert!(
+        everything.len() > 10_000,
+        "too little output to mean anything: {}",
+        everything.len()
+    );
 
     // Access tokens appear on the wire only: take them from the requests that carried them.
     let mut secrets = lab.sandbox.canaries();
     for request in lab.sandbox.requests() {
-        if let Some(value) = request.headers.get("authorization").and_then(|value| value.to_str().ok()) {
+        if let Some(value) = request
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+        {
             secrets.push(value.trim_start_matches("Bearer ").to_owned());
         }
     }

@@ -1,5 +1,7 @@
 //! Every named crash point is hit, and the next run repairs what it left.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -63,7 +65,11 @@ const TOKEN_LOST: [&str; 2] = ["T1.before_token_file", "T2.token_written"];
 
 fn all_points(share: usize) {
     let missed = Mutex::new(BTreeSet::new());
-    let mine: Vec<_> = POINTS.iter().enumerate().filter(|(index, _)| index % 2 == share).collect();
+    let mine: Vec<_> = POINTS
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| index % 2 == share)
+        .collect();
     for (index, name) in mine {
         if TOKEN_LOST.contains(name) {
             continue;
@@ -103,7 +109,11 @@ fn a_crash_before_the_new_refresh_token_is_durable_says_what_to_do() {
         let lab = lab(7);
         assert_eq!(lab.run_armed(name).code, None, "{name} was not hit");
         let outcome = lab.run().expect(3);
-        assert!(outcome.stderr.contains("refresh token"), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("refresh token"),
+            "{}",
+            outcome.stderr
+        );
         assert!(STREAMS.iter().all(|stream| lab.commits(stream).is_empty()));
     }
 }

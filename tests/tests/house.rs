@@ -1,6 +1,8 @@
 //! The rules of the house that a machine can check: floors, registry, lints, one version of what must be
 //! one, and that every promise and every fault has a test by name.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -24,11 +26,21 @@ fn floor(folder: &str) -> Option<u32> {
 /// Folder and metadata of every member.
 fn members() -> BTreeMap<String, Value> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let root = root().canonicalize().unwrap();
     let members: BTreeMap<_, _> = metadata["packages"]
@@ -54,18 +66,27 @@ fn every_crate_imports_from_lower_floors_only() {
         .collect();
     let mut edges = 0;
     for (folder, package) in &members {
-        let own = floor(folder).unwrap_or_else(|| panic!("{folder} has no floor: give it one here"));
+        let own =
+            floor(folder).unwrap_or_else(|| panic!("{folder} has no floor: give it one here"));
         for dependency in package["dependencies"].as_array().unwrap() {
-            let Some(target) = folders.get(dependency["name"].as_str().unwrap()) else { continue };
+            let Some(target) = folders.get(dependency["name"].as_str().unwrap()) else {
+                continue;
+            };
             if dependency["kind"] == "dev" {
                 continue; // Tests may look at anything.
             }
             edges += 1;
             let theirs = floor(target).unwrap();
-            assert!(theirs < own, "{folder} (floor {own}) imports {target} (floor {theirs})");
+            assert!(
+                theirs < own,
+                "{folder} (floor {own}) imports {target} (floor {theirs})"
+            );
         }
     }
-    assert!(edges > 10, "only {edges} imports seen: the check has lost its eyes");
+    assert!(
+        edges > 10,
+        "only {edges} imports seen: the check has lost its eyes"
+    );
 }
 
 #[test]
@@ -75,7 +96,10 @@ fn every_connector_is_registered() {
     for entry in std::fs::read_dir(root().join("connectors")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let line = format!("overlock_{name}::");
-        assert!(registry.contains(&line), "connectors/{name} is not in crates/cli/src/registry.rs");
+        assert!(
+            registry.contains(&line),
+            "connectors/{name} is not in crates/cli/src/registry.rs"
+        );
         seen += 1;
     }
     assert!(seen >= 1);
@@ -85,7 +109,10 @@ fn every_connector_is_registered() {
 fn every_crate_takes_the_workspace_lints() {
     for folder in members().keys() {
         let manifest = std::fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{folder}/Cargo.toml");
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{folder}/Cargo.toml"
+        );
     }
 }
 
@@ -93,7 +120,14 @@ fn every_crate_takes_the_workspace_lints() {
 fn the_lock_file_holds_one_of_each_and_no_openssl() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
     let count = |name: &str| lock.matches(&format!("\nname = \"{name}\"\n")).count();
-    for name in ["arrow", "arrow-array", "arrow-schema", "parquet", "reqwest", "object_store"] {
+    for name in [
+        "arrow",
+        "arrow-array",
+        "arrow-schema",
+        "parquet",
+        "reqwest",
+        "object_store",
+    ] {
         assert_eq!(count(name), 1, "{name}");
     }
     for name in ["openssl", "openssl-sys", "native-tls"] {
@@ -102,10 +136,64 @@ fn the_lock_file_holds_one_of_each_and_no_openssl() {
 }
 
 #[test]
+fn nothing_in_the_binary_can_unpack_an_archive() {
+    // covers: I19
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--package",
+            "overlock-cli",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--offline",
+        ])
+        .args(["--format", "{p}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let tree = String::from_utf8_lossy(&output.stdout);
+    let crates: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(
+        crates.contains("flate2"),
+        "the check has lost its eyes: {crates:?}"
+    );
+    for name in [
+        "zip",
+        "async_zip",
+        "rc-zip",
+        "rawzip",
+        "tar",
+        "async-tar",
+        "tokio-tar",
+        "sevenz-rust",
+        "unrar",
+    ] {
+        assert!(!crates.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn only_the_command_line_reads_the_environment_prints_and_exits() {
-    for file in files(&root().join("crates"), "rs").into_iter().chain(files(&root().join("connectors"), "rs")) {
+    for file in files(&root().join("crates"), "rs")
+        .into_iter()
+        .chain(files(&root().join("connectors"), "rs"))
+    {
         let path = file.strip_prefix(root()).unwrap().display().to_string();
-        if path.starts_with("crates/cli/") || path.contains("/tests/") || path.contains("/examples/") || path.contains("/benches/") {
+        if path.starts_with("crates/cli/")
+            || path.contains("/tests/")
+            || path.contains("/examples/")
+            || path.contains("/benches/")
+        {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
@@ -120,7 +208,10 @@ fn only_the_command_line_reads_the_environment_prints_and_exits() {
 fn covered() -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for folder in ["crates", "connectors", "tests"] {
-        for file in files(&root().join(folder), "rs").into_iter().chain(files(&root().join(folder), "py")) {
+        for file in files(&root().join(folder), "rs")
+            .into_iter()
+            .chain(files(&root().join(folder), "py"))
+        {
             let text = std::fs::read_to_string(&file).unwrap();
             for line in text.lines() {
                 if let Some((_, list)) = line.split_once("covers: ") {
@@ -135,7 +226,14 @@ fn covered() -> BTreeSet<String> {
 #[test]
 fn every_fault_and_every_hostile_input_has_a_test_that_names_it() {
     let covered = covered();
-    let rows = [("N", 21), ("L", 16), ("R", 11), ("K", 8), ("T", 5), ("I", 25)];
+    let rows = [
+        ("N", 21),
+        ("L", 16),
+        ("R", 11),
+        ("K", 8),
+        ("T", 5),
+        ("I", 25),
+    ];
     let missing: Vec<String> = rows
         .iter()
         .flat_map(|(letter, last)| (1..=*last).map(move |number| format!("{letter}{number}")))
@@ -149,8 +247,10 @@ fn every_promise_names_a_test_that_exists() {
     let text = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
     let mut promises = 0;
     for line in text.lines().filter(|line| line.starts_with("| G")) {
-        let tests: Vec<&str> =
-            line.split('`').filter(|piece| piece.contains(".rs::") || piece.contains(".py::")).collect();
+        let tests: Vec<&str> = line
+            .split('`')
+            .filter(|piece| piece.contains(".rs::") || piece.contains(".py::"))
+            .collect();
         assert!(!tests.is_empty(), "a promise without a test: {line}");
         for test in tests {
             let (file, name) = test.split_once("::").unwrap();

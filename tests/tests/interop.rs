@@ -2,6 +2,12 @@
 //!
 //! The Python side makes its own virtual environments below `target/interop`, from pinned requirements.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a helper of tests; what the clients said belongs in the test's output"
+)]
+
 use std::process::Command;
 
 use overlock_tests::house::root;
@@ -9,15 +15,20 @@ use overlock_tests::lab::binary;
 
 /// Runs some checks of `tests/interop/run.py`.
 fn interop(arguments: &[&str]) {
-    let output = Command::new("python3")
-        .arg(root().join("tests/interop/run.py"))
-        .arg("--overlock")
-        .arg(binary())
-        .args(arguments)
+    let mut command = Command::new("python3");
+    command.arg(root().join("tests/interop/run.py")).arg("--overlock").arg(binary()).args(arguments);
+    // `cargo test --workspace` has built the example; without it the runner asks cargo for it.
+    let emulator = assert_cmd::cargo::cargo_bin("examples/emulator");
+    if emulator.exists() {
+        command.arg("--emulator").arg(emulator);
+    }
+    let output = command
         .output()
         .expect("python3 (3.11 or newer, with venv) is needed for the tests with real clients");
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{stdout}\n{stderr}");
     println!("{stdout}");
 }

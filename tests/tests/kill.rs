@@ -3,6 +3,12 @@
 //! `OVERLOCK_KILLS=1000 cargo test -p overlock-tests --test kill` kills as often per mode; the default makes
 //! more than 100 over the three modes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; the counts belong in the test's output"
+)]
+
 use std::time::{Duration, Instant};
 
 use overlock_core::Manifest;
@@ -15,7 +21,10 @@ use rustix::process::Signal;
 const KILLS: u64 = 36;
 
 fn kills() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the documented knob of this test")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the documented knob of this test"
+    )]
     let wanted = std::env::var("OVERLOCK_KILLS").ok();
     wanted.map_or(KILLS, |wanted| wanted.parse().unwrap())
 }
@@ -78,23 +87,41 @@ fn kill_at_random(seed: u64, modes: &str) {
         let waiting = sealed(&lab);
         if killed % 6 == 5 || !waiting.is_empty() && random.random_bool(0.5) {
             lab.settle_and_judge();
-            let commits: Vec<String> = streams.iter().flat_map(|stream| lab.commits(stream)).collect();
+            let commits: Vec<String> = streams
+                .iter()
+                .flat_map(|stream| lab.commits(stream))
+                .collect();
             for id in waiting {
-                assert!(commits.contains(&id), "the sealed package {id} was not committed");
+                assert!(
+                    commits.contains(&id),
+                    "the sealed package {id} was not committed"
+                );
                 recovered += 1;
             }
         }
-        assert!(ended < 20 * kills() + 100, "the binary ends before it can be killed");
+        assert!(
+            ended < 20 * kills() + 100,
+            "the binary ends before it can be killed"
+        );
     }
     lab.settle_and_judge();
-    let heads: Vec<_> = streams.iter().map(|stream| lab.commits(stream).last().cloned()).collect();
+    let heads: Vec<_> = streams
+        .iter()
+        .map(|stream| lab.commits(stream).last().cloned())
+        .collect();
     if !modes.contains("replace") {
         lab.run().expect(0);
-        let after: Vec<_> = streams.iter().map(|stream| lab.commits(stream).last().cloned()).collect();
+        let after: Vec<_> = streams
+            .iter()
+            .map(|stream| lab.commits(stream).last().cloned())
+            .collect();
         for (stream, (before, after)) in streams.iter().zip(heads.iter().zip(&after)) {
             let rows = lab.table(stream).len();
             assert!(rows > 0, "{stream} is empty");
-            assert!(before == after || modes.contains("append") || modes.is_empty(), "{stream}");
+            assert!(
+                before == after || modes.contains("append") || modes.is_empty(),
+                "{stream}"
+            );
         }
     }
     println!("{killed} kills, {ended} runs ended first, {recovered} sealed packages recovered");
@@ -115,5 +142,8 @@ fn append_survives_kills_at_random_moments() {
 #[test]
 fn replace_survives_kills_at_random_moments() {
     // covers: R1, R5
-    kill_at_random(103, "read_mode = \"full_refresh\"\nwrite_mode = \"replace\"");
+    kill_at_random(
+        103,
+        "read_mode = \"full_refresh\"\nwrite_mode = \"replace\"",
+    );
 }

@@ -1,6 +1,8 @@
 //! Rows R, K and T of the fault matrix on the real binary: signals, second starts, broken disks, damaged
 //! packages; each with its exit code, and exact after the next clean run.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,12 +23,32 @@ fn lab() -> Lab {
 
 /// Starts a run that hangs in the middle of its result pages.
 fn hanging(lab: &Lab) -> Child {
-    lab.sandbox.faults().add(Match::path("*/results").nth(2), Fault::Delay { ms: 600 });
-    lab.sandbox.faults().add(Match::path("*/results").nth(2).times(50), Fault::Delay { ms: 300 });
-    let child = lab.run_command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    lab.sandbox
+        .faults()
+        .add(Match::path("*/results").nth(2), Fault::Delay { ms: 600 });
+    lab.sandbox.faults().add(
+        Match::path("*/results").nth(2).times(50),
+        Fault::Delay { ms: 300 },
+    );
+    let child = lab
+        .run_command()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let begun = Instant::now();
-    while lab.sandbox.requests().iter().filter(|r| r.path.ends_with("/results")).count() < 2 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the run never reached its pages");
+    while lab
+        .sandbox
+        .requests()
+        .iter()
+        .filter(|r| r.path.ends_with("/results"))
+        .count()
+        < 2
+    {
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "the run never reached its pages"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     child
@@ -67,7 +89,11 @@ fn r3_a_second_signal_ends_at_once() {
     signal(child.id(), Signal::INT);
     let outcome = end(child);
     assert!(outcome.took < Duration::from_secs(2), "{:?}", outcome.took);
-    assert!(matches!(outcome.code, Some(130) | None), "{:?}", outcome.code);
+    assert!(
+        matches!(outcome.code, Some(130) | None),
+        "{:?}",
+        outcome.code
+    );
     lab.sandbox.faults().clear();
     lab.settle_and_judge();
 }
@@ -101,7 +127,11 @@ fn r6_a_closed_stdout_is_quiet() {
 fn in_shell(lab: &Lab, script: &str) -> Command {
     let template = lab.command(&[]);
     let mut command = Command::new("bash");
-    command.args(["-c", script]).current_dir(lab.project.path()).env_clear().stdin(Stdio::null());
+    command
+        .args(["-c", script])
+        .current_dir(lab.project.path())
+        .env_clear()
+        .stdin(Stdio::null());
     for (name, value) in template.get_envs() {
         if let Some(value) = value {
             command.env(name, value);
@@ -117,7 +147,11 @@ fn r8_a_second_start_is_busy_within_a_second_and_names_the_holder() {
     let child = hanging(&lab);
     let outcome = lab.run().expect(7);
     assert!(outcome.took < Duration::from_secs(1), "{:?}", outcome.took);
-    assert!(outcome.stderr.contains(&child.id().to_string()), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains(&child.id().to_string()),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(end(child).code, Some(0));
     lab.sandbox.faults().clear();
     lab.settle_and_judge();
@@ -137,12 +171,17 @@ fn r9_the_lock_of_a_dead_process_is_taken_over() {
 #[test]
 fn r11_a_work_folder_that_vanishes_is_an_error_of_the_disk() {
     // covers: R11
-    let lab = Lab::new(11, &["Contact"]).source("rest_below_rows = 0").run_setting("file_every = \"1ms\"");
+    let lab = Lab::new(11, &["Contact"])
+        .source("rest_below_rows = 0")
+        .run_setting("file_every = \"1ms\"");
     let child = hanging(&lab);
     let work = lab.project.path().join(".overlock");
     let begun = Instant::now();
     while files(&work, "parquet").is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no file was ever written");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "no file was ever written"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     std::fs::remove_dir_all(&work).unwrap();
@@ -161,10 +200,17 @@ fn k1_a_full_disk_leaves_the_head_where_it_was() {
     lab.sandbox.clock().advance(Duration::from_secs(1));
     lab.advance(Duration::from_secs(20 * 86_400));
     // A limit on the size of files fails a write in the middle just as a full disk does, and needs no rights.
-    let script = format!("trap '' XFSZ; ulimit -f 4; exec '{}' run crm", binary().display());
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 4; exec '{}' run crm",
+        binary().display()
+    );
     let outcome = lab.finish(in_shell(&lab, &script)).expect(6);
     assert_eq!(lab.commits("Account"), commits);
-    assert!(outcome.stderr.contains("error") && !outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("error") && !outcome.stderr.contains("panicked"),
+        "{}",
+        outcome.stderr
+    );
     lab.settle_and_judge();
 }
 
@@ -183,19 +229,31 @@ fn k1_a_full_file_system_leaves_the_head_where_it_was() {
     );
     let mut command = Command::new("unshare");
     let template = in_shell(&lab, &script);
-    command.args(["-r", "-m", "bash", "-c", &script]).current_dir(lab.project.path()).env_clear().stdin(Stdio::null());
+    command
+        .args(["-r", "-m", "bash", "-c", &script])
+        .current_dir(lab.project.path())
+        .env_clear()
+        .stdin(Stdio::null());
     for (name, value) in template.get_envs() {
         if let Some(value) = value {
             command.env(name, value);
         }
     }
-    let may_mount = Command::new("unshare").args(["-r", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let may_mount = Command::new("unshare")
+        .args(["-r", "-m", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .output();
     if !may_mount.is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine lets nobody mount a small file system; the file size limit stands in for it");
+        println!(
+            "skipped: this machine lets nobody mount a small file system; the file size limit stands in for it"
+        );
         return;
     }
     let outcome = lab.finish(command).expect(6);
-    assert!(outcome.stderr.contains("No space left"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("No space left"),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(lab.commits("Account"), commits);
     lab.settle_and_judge();
 }
@@ -207,12 +265,22 @@ fn k2_a_work_folder_that_is_a_file_and_too_few_handles_are_plain_errors() {
     let work = lab.project.path().join(".overlock");
     overwrite(&work, b"I am a file");
     let outcome = lab.run();
-    assert!(matches!(outcome.code, Some(2 | 6)), "{:?} {}", outcome.code, outcome.stderr);
+    assert!(
+        matches!(outcome.code, Some(2 | 6)),
+        "{:?} {}",
+        outcome.code,
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains(".overlock"), "{}", outcome.stderr);
     std::fs::remove_file(&work).unwrap();
     let script = format!("ulimit -n 9; exec '{}' run crm", binary().display());
     let outcome = lab.finish(in_shell(&lab, &script));
-    assert!(matches!(outcome.code, Some(1 | 5 | 6)), "{:?} {}", outcome.code, outcome.stderr);
+    assert!(
+        matches!(outcome.code, Some(1 | 5 | 6)),
+        "{:?} {}",
+        outcome.code,
+        outcome.stderr
+    );
     assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
     lab.settle_and_judge();
 }
@@ -224,7 +292,10 @@ fn manifests(lab: &Lab) -> Vec<PathBuf> {
     found
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test damages a file on purpose")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test damages a file on purpose"
+)]
 fn overwrite(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
@@ -239,10 +310,15 @@ fn damaged(crash: &str, damage: impl Fn(&Path)) {
         damage(manifest);
     }
     let outcome = lab.run().expect(0);
-    assert!(outcome.stderr.contains("corrupt"), "no warning:\n{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("corrupt"),
+        "no warning:\n{}",
+        outcome.stderr
+    );
     let kept = std::fs::read_dir(lab.project.path().join(".overlock/crm/Account")).unwrap();
     assert!(
-        kept.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with(".corrupt")),
+        kept.flatten()
+            .any(|entry| entry.file_name().to_string_lossy().ends_with(".corrupt")),
         "the damaged package is kept for the operator"
     );
     lab.settle_and_judge();
@@ -263,7 +339,11 @@ fn t2_a_manifest_edited_by_hand_is_put_aside() {
     // covers: T2
     damaged("P6.after_seal", |manifest| {
         let text = std::fs::read_to_string(manifest).unwrap();
-        overwrite(manifest, text.replace("\"sealed\":true", "\"sealed\":false").as_bytes());
+        overwrite(
+            manifest,
+            text.replace("\"sealed\":true", "\"sealed\":false")
+                .as_bytes(),
+        );
     });
 }
 
@@ -354,8 +434,18 @@ fn t5_a_package_of_another_stream_is_ignored() {
     assert_eq!(lab.run_armed("P6.after_seal").code, None);
     let manifest = manifests(&lab).pop().unwrap();
     let package = manifest.parent().unwrap();
-    let own = package.parent().unwrap().file_name().unwrap().to_str().unwrap();
-    let other = if own == "Account" { "Contact" } else { "Account" };
+    let own = package
+        .parent()
+        .unwrap()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    let other = if own == "Account" {
+        "Contact"
+    } else {
+        "Account"
+    };
     let target = lab.project.path().join(".overlock/crm").join(other);
     std::fs::create_dir_all(&target).unwrap();
     std::fs::rename(package, target.join(package.file_name().unwrap())).unwrap();

@@ -11,7 +11,9 @@ use overlock_tests::lab::Lab;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn lab(streams: &[&str]) -> Lab {
-    Lab::new(21, streams).source("max_records = 10").source("rest_below_rows = 0")
+    Lab::new(21, streams)
+        .source("max_records = 10")
+        .source("rest_below_rows = 0")
 }
 
 /// Some ids of rows that are not deleted.
@@ -28,8 +30,12 @@ fn ids(lab: &Lab, object: &str, count: usize) -> Vec<String> {
 fn l1_more_rows_in_one_second_than_a_page_holds_are_all_read() {
     // covers: L1
     for rest in ["rest_below_rows = 0", "rest_below_rows = 100000"] {
-        let lab = Lab::new(21, &["Task"]).source("max_records = 7").source(rest);
-        lab.sandbox.emulator().behave(|behaviour| behaviour.query_page_rows = 7);
+        let lab = Lab::new(21, &["Task"])
+            .source("max_records = 7")
+            .source(rest);
+        lab.sandbox
+            .emulator()
+            .behave(|behaviour| behaviour.query_page_rows = 7);
         lab.run().expect(0);
         let now = lab.now();
         lab.sandbox.with_world(|world| {
@@ -49,7 +55,13 @@ fn l2_a_late_commit_is_read_by_the_lookback() {
     let id = ids(&lab, "Account", 1).remove(0);
     let begin = lab.now().plus(Duration::from_secs(60));
     lab.sandbox
-        .with_world(|world| world.touch("Account", &id, Moment::late(begin, Duration::from_secs(590))))
+        .with_world(|world| {
+            world.touch(
+                "Account",
+                &id,
+                Moment::late(begin, Duration::from_secs(590)),
+            )
+        })
         .unwrap();
     // A run between the stamp and the commit: its state moves past the stamp without the row.
     lab.sandbox.clock().advance(Duration::from_secs(300));
@@ -65,7 +77,9 @@ fn l3_a_row_of_the_very_second_that_the_state_names_is_read() {
     lab.run().expect(0);
     let now = lab.now();
     let id = ids(&lab, "Account", 1).remove(0);
-    lab.sandbox.with_world(|world| world.touch("Account", &id, now)).unwrap();
+    lab.sandbox
+        .with_world(|world| world.touch("Account", &id, now))
+        .unwrap();
     lab.settle_and_judge();
 }
 
@@ -77,12 +91,19 @@ fn l5_a_row_newer_than_the_window_waits_for_the_next_run() {
     let id = ids(&lab, "Account", 1).remove(0);
     lab.sandbox.clock().advance(Duration::from_secs(3_600));
     let stamp = lab.now();
-    lab.sandbox.with_world(|world| world.touch("Account", &id, stamp)).unwrap();
+    lab.sandbox
+        .with_world(|world| world.touch("Account", &id, stamp))
+        .unwrap();
     lab.run().expect(0);
     let shown = |lab: &Lab| {
-        lab.table("Account").into_iter().any(|row| row["SystemModstamp"].as_deref() == Some(&stamp.to_string()))
+        lab.table("Account")
+            .into_iter()
+            .any(|row| row["SystemModstamp"].as_deref() == Some(&stamp.to_string()))
     };
-    assert!(!shown(&lab), "the window ends five minutes before the server's clock");
+    assert!(
+        !shown(&lab),
+        "the window ends five minutes before the server's clock"
+    );
     lab.sandbox.clock().advance(Duration::from_secs(600));
     lab.run().expect(0);
     assert!(shown(&lab));
@@ -104,13 +125,18 @@ fn l6_deletes_undeletes_and_merges_arrive() {
     lab.settle_and_judge();
     let deleted = |lab: &Lab, id: &str| {
         let rows = lab.table("Contact");
-        let row = rows.iter().find(|row| row["Id"].as_deref() == Some(id)).unwrap();
+        let row = rows
+            .iter()
+            .find(|row| row["Id"].as_deref() == Some(id))
+            .unwrap();
         row["_deleted"].clone()
     };
     assert_eq!(deleted(&lab, &chosen[0]).as_deref(), Some("true"));
     let now = lab.now().plus(Duration::from_secs(5));
     lab.sandbox.clock().set(now.plus(Duration::from_secs(5)));
-    lab.sandbox.with_world(|world| world.undelete("Contact", &chosen[0], now)).unwrap();
+    lab.sandbox
+        .with_world(|world| world.undelete("Contact", &chosen[0], now))
+        .unwrap();
     lab.settle_and_judge();
     assert_eq!(deleted(&lab, &chosen[0]).as_deref(), Some("false"));
     assert_eq!(deleted(&lab, &chosen[1]).as_deref(), Some("true"));
@@ -118,24 +144,39 @@ fn l6_deletes_undeletes_and_merges_arrive() {
 
 fn job_fault(lab: &Lab, times: u64, outcome: Outcome) {
     lab.sandbox.emulator().behave(|behaviour| {
-        behaviour.job_faults =
-            vec![JobFault { object: Some("Account".to_owned()), nth: 1, times, outcome: outcome.clone() }];
+        behaviour.job_faults = vec![JobFault {
+            object: Some("Account".to_owned()),
+            nth: 1,
+            times,
+            outcome,
+        }];
     });
 }
 
 #[test]
 fn l7_a_failed_or_aborted_job_is_tried_with_half_the_window() {
     // covers: L7
-    for outcome in [Outcome::Failed("InternalServerError : 1234-5678".to_owned()), Outcome::Aborted] {
+    for outcome in [
+        Outcome::Failed("InternalServerError : 1234-5678".to_owned()),
+        Outcome::Aborted,
+    ] {
         let lab = lab(&["Account"]);
         job_fault(&lab, 1, outcome);
         lab.run().expect(0);
         lab.settle_and_judge();
     }
     let lab = lab(&["Account", "Contact"]);
-    job_fault(&lab, 10_000, Outcome::Failed("Failed to write query result".to_owned()));
+    job_fault(
+        &lab,
+        10_000,
+        Outcome::Failed("Failed to write query result".to_owned()),
+    );
     let report = lab.run().expect(4);
-    assert!(report.stderr.contains("Failed to write query result"), "{}", report.stderr);
+    assert!(
+        report.stderr.contains("Failed to write query result"),
+        "{}",
+        report.stderr
+    );
 }
 
 #[test]
@@ -145,7 +186,11 @@ fn l8_a_job_that_never_ends_is_given_up() {
     job_fault(&lab, 10_000, Outcome::Never);
     let outcome = lab.run().expect(5);
     assert!(outcome.took < Duration::from_secs(60));
-    let aborted = lab.sandbox.requests().iter().any(|request| request.method == "PATCH");
+    let aborted = lab
+        .sandbox
+        .requests()
+        .iter()
+        .any(|request| request.method == "PATCH");
     assert!(aborted, "the job is left running at the source");
 }
 
@@ -170,9 +215,16 @@ fn l10_a_session_that_ends_during_a_job_is_renewed_and_the_job_goes_on() {
     // covers: L10
     let lab = lab(&["Account"]);
     let expired = r#"[{"message":"Session expired or invalid","errorCode":"INVALID_SESSION_ID"}]"#;
-    lab.sandbox.faults().add(Match::path("*/results").nth(2), Fault::json(401, expired));
+    lab.sandbox
+        .faults()
+        .add(Match::path("*/results").nth(2), Fault::json(401, expired));
     lab.run().expect(0);
-    let jobs = lab.sandbox.requests().iter().filter(|r| r.method == "POST" && r.path.ends_with("/jobs/query")).count();
+    let jobs = lab
+        .sandbox
+        .requests()
+        .iter()
+        .filter(|r| r.method == "POST" && r.path.ends_with("/jobs/query"))
+        .count();
     assert_eq!(jobs, 1, "the job was created again");
     lab.settle_and_judge();
 }
@@ -181,7 +233,9 @@ fn l10_a_session_that_ends_during_a_job_is_renewed_and_the_job_goes_on() {
 fn l11_another_order_of_columns_on_a_later_page_changes_nothing() {
     // covers: L11
     let lab = lab(&["Contact"]);
-    lab.sandbox.emulator().behave(|behaviour| behaviour.rotate_columns = true);
+    lab.sandbox
+        .emulator()
+        .behave(|behaviour| behaviour.rotate_columns = true);
     lab.run().expect(0);
     lab.settle_and_judge();
 
@@ -189,15 +243,33 @@ fn l11_another_order_of_columns_on_a_later_page_changes_nothing() {
     let lab = self::lab(&["Contact"]);
     lab.sandbox.faults().add(
         Match::path("*/results").nth(2),
-        Fault::Replace { find: "\"AssistantName\"".to_owned(), with: "\"HelperName\"".to_owned() },
+        Fault::Replace {
+            find: "\"AssistantName\"".to_owned(),
+            with: "\"HelperName\"".to_owned(),
+        },
     );
     let outcome = lab.run().expect(0);
     assert_eq!(lab.sandbox.faults().fired(), 1);
     let rows = lab.table("Contact");
-    let odd = rows.iter().filter(|row| row["_extra"].as_deref().is_some_and(|extra| extra.contains("HelperName"))).count();
-    assert!(outcome.stderr.contains("warning"), "{odd} no word of it: {}", outcome.stderr);
+    let odd = rows
+        .iter()
+        .filter(|row| {
+            row["_extra"]
+                .as_deref()
+                .is_some_and(|extra| extra.contains("HelperName"))
+        })
+        .count();
+    assert!(
+        outcome.stderr.contains("warning"),
+        "{odd} no word of it: {}",
+        outcome.stderr
+    );
     let rows = lab.table("Contact");
-    let odd = rows.iter().filter(|row| row["_extra"].as_deref().is_some_and(|extra| extra.contains("HelperName")));
+    let odd = rows.iter().filter(|row| {
+        row["_extra"]
+            .as_deref()
+            .is_some_and(|extra| extra.contains("HelperName"))
+    });
     assert!(odd.count() > 0, "the values of the unknown column are kept");
 }
 
@@ -210,13 +282,29 @@ fn l12_a_field_that_changes_its_type_is_kept_and_counted() {
     let at = lab.now().plus(Duration::from_secs(10));
     lab.sandbox.clock().set(at.plus(Duration::from_secs(10)));
     lab.sandbox.with_world(|world| {
-        world.change_type("Account", "NumberOfEmployees s40", at).unwrap();
-        world.update("Account", &id, &[("NumberOfEmployees", Value::text("about a dozen"))], at).unwrap();
+        world
+            .change_type("Account", "NumberOfEmployees s40", at)
+            .unwrap();
+        world
+            .update(
+                "Account",
+                &id,
+                &[("NumberOfEmployees", Value::text("about a dozen"))],
+                at,
+            )
+            .unwrap();
     });
     let outcome = lab.run().expect(0);
-    assert!(outcome.stderr.contains("NumberOfEmployees"), "no word of the change: {}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("NumberOfEmployees"),
+        "no word of the change: {}",
+        outcome.stderr
+    );
     let rows = lab.table("Account");
-    let row = rows.iter().find(|row| row["Id"].as_deref() == Some(&id)).unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["Id"].as_deref() == Some(&id))
+        .unwrap();
     assert!(format!("{row:?}").contains("about a dozen"), "{row:?}");
 
     let strict = self::lab(&["Account"]);
@@ -225,8 +313,17 @@ fn l12_a_field_that_changes_its_type_is_kept_and_counted() {
     let at = strict.now().plus(Duration::from_secs(10));
     strict.sandbox.clock().set(at.plus(Duration::from_secs(10)));
     strict.sandbox.with_world(|world| {
-        world.change_type("Account", "NumberOfEmployees s40", at).unwrap();
-        world.update("Account", &id, &[("NumberOfEmployees", Value::text("about a dozen"))], at).unwrap();
+        world
+            .change_type("Account", "NumberOfEmployees s40", at)
+            .unwrap();
+        world
+            .update(
+                "Account",
+                &id,
+                &[("NumberOfEmployees", Value::text("about a dozen"))],
+                at,
+            )
+            .unwrap();
     });
     strict.run().expect(8);
 }
@@ -234,14 +331,21 @@ fn l12_a_field_that_changes_its_type_is_kept_and_counted() {
 #[test]
 fn l13_an_empty_answer_never_replaces_a_table_with_rows() {
     // covers: L13
-    let lab = Lab::new(21, &["User"]).all_streams("read_mode = \"full_refresh\"\nwrite_mode = \"replace\"");
+    let lab = Lab::new(21, &["User"])
+        .all_streams("read_mode = \"full_refresh\"\nwrite_mode = \"replace\"");
     lab.run().expect(0);
     let rows = lab.table("User");
     assert!(!rows.is_empty());
     let empty = r#"{"totalSize":0,"done":true,"records":[]}"#;
-    lab.sandbox.faults().add(Match::path("*/queryAll*"), Fault::json(200, empty));
+    lab.sandbox
+        .faults()
+        .add(Match::path("*/queryAll*"), Fault::json(200, empty));
     let outcome = lab.run().expect(8);
-    assert!(outcome.stderr.contains("allow_empty_replace"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("allow_empty_replace"),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(lab.table("User"), rows);
     lab.sandbox.faults().clear();
     lab.settle_and_judge();
@@ -253,7 +357,9 @@ fn l14_a_state_in_the_future_is_refused() {
     let lab = lab(&["Account"]);
     lab.run().expect(0);
     let commits = lab.commits("Account");
-    lab.sandbox.clock().set(Timestamp::parse("2026-02-01T00:00:00Z").unwrap());
+    lab.sandbox
+        .clock()
+        .set(Timestamp::parse("2026-02-01T00:00:00Z").unwrap());
     let outcome = lab.run().expect(2);
     assert!(outcome.stderr.contains("future"), "{}", outcome.stderr);
     assert_eq!(lab.commits("Account"), commits);
@@ -268,14 +374,25 @@ fn l16_a_used_up_quota_stops_with_what_is_sealed_and_says_when_to_come_again() {
         behaviour.used_by_others = 795;
     });
     let outcome = lab.run();
-    assert!(matches!(outcome.code, Some(9)), "{:?} {}", outcome.code, outcome.stderr);
+    assert!(
+        matches!(outcome.code, Some(9)),
+        "{:?} {}",
+        outcome.code,
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains("80"), "{}", outcome.stderr);
-    lab.sandbox.emulator().behave(|behaviour| behaviour.used_by_others = 0);
+    lab.sandbox
+        .emulator()
+        .behave(|behaviour| behaviour.used_by_others = 0);
     lab.settle_and_judge();
 
     let lab = self::lab(&["Account"]).source("max_api_calls = 4");
     let outcome = lab.run().expect(9);
-    assert!(outcome.stderr.contains("max_api_calls"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("max_api_calls"),
+        "{}",
+        outcome.stderr
+    );
     assert!(lab.calls() <= 5, "{} calls", lab.calls());
 }
 
