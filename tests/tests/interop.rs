@@ -16,7 +16,11 @@ use overlock_tests::lab::binary;
 /// Runs some checks of `tests/interop/run.py`.
 fn interop(arguments: &[&str]) {
     let mut command = Command::new("python3");
-    command.arg(root().join("tests/interop/run.py")).arg("--overlock").arg(binary()).args(arguments);
+    command
+        .arg(root().join("tests/interop/run.py"))
+        .arg("--overlock")
+        .arg(binary())
+        .args(arguments);
     // `cargo test --workspace` has built the example; without it the runner asks cargo for it.
     let emulator = assert_cmd::cargo::cargo_bin("examples/emulator");
     if emulator.exists() {

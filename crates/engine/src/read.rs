@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use crate::stop::Stop;
 
-/// Pages that may wait between reading and writing.
-pub(crate) const QUEUED_PAGES: usize = 2;
+/// Pages that may wait between reading and writing. A source holds some more on its way here.
+pub(crate) const QUEUED_PAGES: usize = 1;
 
 /// What reading brings.
 #[derive(Debug)]

@@ -36,6 +36,8 @@ pub async fn query(tables: &[(String, Table, View)], sql: &str) -> Result<Vec<Re
     let context = SessionContext::new_with_config(
         SessionConfig::new()
             .with_information_schema(true)
+            // Columns keep the source's own names: people write them as they see them, without quotes.
+            .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
             .with_target_partitions(1),
     );
     for (name, table, view) in tables {
@@ -72,7 +74,7 @@ fn refused(error: DataFusionError) -> Error {
         _ => error,
     };
     Error::new(ErrorKind::Config, "run the query")
-        .hint("names are lower-cased unless in double quotes: `select \"Name\" from \"Account\"`")
+        .hint("names are case-sensitive; `inspect TABLE schema` lists the columns")
         .source(error)
 }
 

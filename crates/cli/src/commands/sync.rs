@@ -77,7 +77,10 @@ pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
     };
     if names.is_empty() {
         return Err(Failure::usage(
-            format!("choose streams: no pipeline file lists any for `{}`", plan.source),
+            format!(
+                "choose streams: no pipeline file lists any for `{}`",
+                plan.source
+            ),
             format!(
                 "name them with --stream; `overlock discover {}` lists what there is",
                 plan.source

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use overlock_core::ErrorKind;
 use overlock_core::event::ErrorReport;
 use overlock_core::text::printable;
 use serde_json::{Value as Json, json};
@@ -37,10 +38,24 @@ pub(crate) fn report(error: &ErrorReport, safe: Option<&str>, detailed: bool) ->
     if let Some(safe) = safe {
         _ = write!(shown, "\n  {safe}");
     }
-    if let Some(hint) = &error.hint {
+    if let Some(hint) = error.hint.as_deref().or(usual_hint(error.kind)) {
         _ = write!(shown, "\n\nhint: {}", printable(hint));
     }
     shown
+}
+
+/// What to do where nobody closer to the failure knew better.
+fn usual_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Data | ErrorKind::Unavailable | ErrorKind::StateExpired => Some(
+            "run it again: the source did not deliver, which often passes; if it stays, \
+             `overlock check` shows how far a request gets",
+        ),
+        ErrorKind::Destination | ErrorKind::Io => {
+            Some("look at this path, its rights and the space on its disk, then run it again")
+        }
+        _ => None,
+    }
 }
 
 /// A failed command in several lines.
