@@ -3,7 +3,7 @@
 //! Everything that package, local and engine keep on disk goes through here, for three reasons: files
 //! are 0600 and folders 0700, created new and never through a symbolic link; every failure names its
 //! path and what to do about it; and tests can record each operation, replay it with a power loss at
-//! any place, or make it fail ([`Probe`], feature `conformance`).
+//! any place, or make it fail (`Probe`, feature `conformance`).
 //!
 //! It refuses to be clever: no operation retries, and after a failed [`File::sync`] the file is dead
 //! (the kernel may have dropped the pages that it could not write, and would call a second fsync clean).
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use overlock_core::{Error, ErrorKind, Result};
 
-/// One operation, as a [`Probe`] sees it before it happens.
+/// One operation, as a `Probe` sees it before it happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op<'a> {
     /// A new file.
