@@ -479,6 +479,7 @@ fn n21_a_wrong_or_missing_server_clock_skips_nothing() {
 
 #[test]
 fn a_quarter_of_all_requests_faulty_is_exact_on_ten_seeds() {
+    let (mut fired, mut requests) = (0, 0);
     for seed in 0..10 {
         let lab = Lab::new(seed, &["Account", "Opportunity", "Task"])
             .source("max_records = 60")
@@ -510,13 +511,11 @@ fn a_quarter_of_all_requests_faulty_is_exact_on_ten_seeds() {
             );
             lab.advance(Duration::from_secs(20_000));
         }
-        let fired = lab.sandbox.faults().fired();
-        assert!(
-            fired >= 10,
-            "only {fired} faults in {} requests",
-            lab.calls()
-        );
+        fired += lab.sandbox.faults().fired();
+        requests += lab.calls();
         lab.sandbox.faults().set_random(None);
         lab.settle_and_judge();
     }
+    println!("{fired} of {requests} requests were faulty");
+    assert!(fired * 5 > requests, "only {fired} faults in {requests} requests");
 }
