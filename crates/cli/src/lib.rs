@@ -19,6 +19,8 @@ mod failure;
 mod inspect;
 mod logging;
 mod output;
+#[cfg(test)]
+mod reference;
 mod registry;
 mod render;
 mod schedule;

@@ -79,6 +79,20 @@ pub fn decode(bytes: &[u8]) -> Result<Manifest> {
     Ok(manifest)
 }
 
+/// What must hold for any bytes: they are refused, or they mean a manifest that means the same when it is
+/// written and read again. The corpora of the fuzz target run through this as a plain test.
+///
+/// # Panics
+/// If that is false.
+pub fn fuzz(data: &[u8]) {
+    let Ok(manifest) = decode(data) else { return };
+    let again = encode(&manifest).and_then(|bytes| decode(&bytes));
+    assert!(
+        again.is_ok_and(|again| again == manifest),
+        "a manifest changed by being written and read"
+    );
+}
+
 #[derive(Deserialize)]
 struct FormatOnly {
     format: u32,
@@ -135,6 +149,24 @@ pub(crate) mod tests {
     use super::*;
 
     const GOLDEN: &[u8] = include_bytes!("../tests/golden/manifest-1.json");
+
+    #[test]
+    fn the_fuzz_corpus_holds_also_cut_and_flipped() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/manifest");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            fuzz(&bytes);
+            for position in (0..bytes.len()).step_by(7) {
+                fuzz(&bytes[..position]);
+                let mut flipped = bytes.clone();
+                flipped[position] ^= 1 << (position % 8);
+                fuzz(&flipped);
+            }
+            seen += 1;
+        }
+        assert!(seen >= 10, "only {seen} files");
+    }
 
     #[test]
     fn format_1_is_read_and_written_as_ever() {
