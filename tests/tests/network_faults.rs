@@ -517,5 +517,8 @@ fn a_quarter_of_all_requests_faulty_is_exact_on_ten_seeds() {
         lab.settle_and_judge();
     }
     println!("{fired} of {requests} requests were faulty");
-    assert!(fired * 5 > requests, "only {fired} faults in {requests} requests");
+    assert!(
+        fired * 5 > requests,
+        "only {fired} faults in {requests} requests"
+    );
 }

@@ -67,7 +67,11 @@ fn keys(connector: &dyn Connector) -> String {
             (None, true) => "required".to_owned(),
             (None, false) => "-".to_owned(),
         };
-        _ = writeln!(page, "| `{}` | {kind} | {default} | {} |", key.path, key.doc);
+        _ = writeln!(
+            page,
+            "| `{}` | {kind} | {default} | {} |",
+            key.path, key.doc
+        );
     }
     page
 }
@@ -75,15 +79,24 @@ fn keys(connector: &dyn Connector) -> String {
 #[test]
 fn the_reference_pages_say_what_the_code_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    #[expect(clippy::disallowed_methods, reason = "the documented knob of this test")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the documented knob of this test"
+    )]
     let update = std::env::var("OVERLOCK_UPDATE_DOCS").is_ok();
     for (name, text) in pages() {
         let path = folder.join(&name);
         if update {
-            #[expect(clippy::disallowed_methods, reason = "a page of the repository, written on request")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a page of the repository, written on request"
+            )]
             std::fs::write(&path, &text).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(found, text, "{name}: run this test with OVERLOCK_UPDATE_DOCS=1");
+        assert_eq!(
+            found, text,
+            "{name}: run this test with OVERLOCK_UPDATE_DOCS=1"
+        );
     }
 }
