@@ -198,9 +198,7 @@ impl Table {
         commits: &[CommitInfo],
         whole: &SchemaRef,
     ) -> Result<Option<arrow::buffer::BooleanBuffer>> {
-        // A reset has no columns and no keys, and so nothing to say about the rows.
-        let says = |info: &&CommitInfo| !info.package.manifest.schema.fields().is_empty();
-        let Some(newest) = commits.iter().rfind(says) else {
+        let Some(newest) = newest(commits) else {
             return Ok(None);
         };
         let has = |name: &str| whole.field_with_name(name).is_ok();
@@ -242,6 +240,12 @@ fn replaces(info: &CommitInfo) -> bool {
     info.package.manifest.mode == WriteMode::Replace && info.commit.complete
 }
 
+/// The newest commit that says what the table is. A reset has no columns and no keys, and so nothing to say.
+fn newest(commits: &[CommitInfo]) -> Option<&CommitInfo> {
+    let says = |info: &&CommitInfo| !info.package.manifest.schema.fields().is_empty();
+    commits.iter().rfind(says)
+}
+
 pub(crate) fn unified(commits: &[CommitInfo]) -> SchemaRef {
     // A commit without files brings no rows, and so no columns: unless it is all there is.
     let with_rows = commits
@@ -249,7 +253,7 @@ pub(crate) fn unified(commits: &[CommitInfo]) -> SchemaRef {
         .filter(|info| !info.package.manifest.files.is_empty());
     let schema = schema::unify(with_rows.map(|info| &info.package.manifest.schema));
     if schema.fields().is_empty() {
-        return schema::unify(commits.last().map(|info| &info.package.manifest.schema));
+        return schema::unify(newest(commits).map(|info| &info.package.manifest.schema));
     }
     schema
 }

@@ -350,6 +350,25 @@ async fn a_reset_leaves_the_rows_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_reset_of_an_empty_table_leaves_its_columns() {
+    let world = World::new();
+    let empty = Sample::new(None, WriteMode::Replace).seal_batches(&world.work(), &[]);
+    let one = world.local().commit(&empty).await.unwrap();
+    let reset = Sample {
+        keyed: false,
+        schema: Arc::new(Schema::empty()),
+        state: None,
+        complete: false,
+        ..Sample::new(Some(one.id), WriteMode::Merge)
+    };
+    let package = reset.seal_batches(&world.work(), &[]);
+    world.local().commit(&package).await.unwrap();
+    assert_eq!(world.rows(View::Current), []);
+    let schema = world.table().schema(View::Current).unwrap();
+    assert_eq!(schema.fields(), sample::schema().fields());
+}
+
+#[tokio::test]
 async fn a_table_belongs_to_one_pipeline() {
     let world = World::new();
     world
