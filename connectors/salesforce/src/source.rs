@@ -275,6 +275,9 @@ impl Source for Salesforce {
         for (name, object) in self.discovery.describe(&names).await? {
             let object = match object {
                 Ok(object) => object,
+                // A name that was asked for and does not exist is left out: the run stops before it
+                // reads anything, instead of half way.
+                Err(error) if !only.is_empty() && error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => {
                     catalog.unavailable.push((name, error.to_string()));
                     continue;

@@ -40,12 +40,15 @@ pub(crate) const TABLE: &[(u8, &str)] = &[
         PARTIAL,
         "partial: some streams failed, the rest is committed",
     ),
-    (SOURCE, "source unavailable (worth retrying)"),
+    (
+        SOURCE,
+        "source unavailable, or it delivered what does not add up (worth retrying)",
+    ),
     (DESTINATION, "destination or local disk failed"),
     (CONFLICT, "busy or conflict: another run holds this key"),
     (
         SCHEMA,
-        "data refused: schema policy, or counts that do not balance",
+        "data refused: schema policy, or nothing instead of a table with rows",
     ),
     (
         QUOTA,

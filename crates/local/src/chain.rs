@@ -66,7 +66,10 @@ pub(crate) fn load(table: &Path, parent: Option<CommitId>) -> Result<Option<Comm
                 Err(damaged(&dir, "its manifest is missing"))
             };
         }
-        Err(error) => return Err(error.while_doing("read a commit").hint(DAMAGED_HINT)),
+        Err(error) if error.kind() == ErrorKind::Data => {
+            return Err(error.while_doing("read a commit").hint(DAMAGED_HINT));
+        }
+        Err(error) => return Err(error.while_doing("read a commit")),
     };
     if package.manifest.parent != parent || !package.manifest.sealed {
         return Err(damaged(&dir, "its manifest belongs elsewhere"));

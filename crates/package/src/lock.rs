@@ -142,15 +142,29 @@ fn open(path: &Path) -> Result<std::fs::File> {
         .map_err(|error| fs::failed(&error, "open", path))
 }
 
+/// How often and with which pause the name of a holder is looked for: 200 ms in all.
+const NAME_TRIES: u32 = 20;
+const NAME_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+
 fn busy(file: &mut std::fs::File, path: &Path) -> Error {
-    let mut text = Vec::new();
     let error = Error::new(ErrorKind::Conflict, "take the lock: another run holds it")
         .context("path", path.display());
-    let read = file.take(MAX_INFO_BYTES).read_to_end(&mut text);
-    match read
-        .ok()
-        .and_then(|_| serde_json::from_slice::<LockInfo>(&text).ok())
-    {
+    // Who has just taken the lock may not have written its name yet.
+    let mut known = None;
+    for _ in 0..NAME_TRIES {
+        let mut text = Vec::new();
+        let read = file
+            .rewind()
+            .and_then(|()| file.take(MAX_INFO_BYTES).read_to_end(&mut text));
+        known = read
+            .ok()
+            .and_then(|_| serde_json::from_slice::<LockInfo>(&text).ok());
+        if known.is_some() {
+            break;
+        }
+        std::thread::sleep(NAME_PAUSE);
+    }
+    match known {
         Some(info) => error
             .context("pid", info.pid)
             .context("host", &info.host)

@@ -182,8 +182,8 @@ fn write(path: &Path, diary: &Diary) -> Outcome {
 
 fn project_file(known: &Credentials) -> String {
     format!(
-        "# Written by `overlock demo`. The demo itself puts in the port that its emulator got; to use this\n\
-         # project by hand, start one: overlock sandbox --port 7878\n\
+        "# Written by `overlock demo`, which alone runs it: its org lives on a clock of its own, and the\n\
+         # port is the one that its emulator got. To play with a running org, use `overlock sandbox`.\n\
          version = 1\n\n\
          [source.sfdc]\nconnector = \"salesforce\"\nlogin_url = \"http://127.0.0.1:7878\"\n\n\
          [source.sfdc.auth]\nkind = \"client_credentials\"\nclient_id = \"{}\"\n\

@@ -322,7 +322,7 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
             output.note(&app.painted(&text));
         }
         if matches!(run.code, exit::INTERRUPTED | exit::TERMINATED) {
-            output.note("stopped; run again: it goes on where this run stopped");
+            output.note("stopped; run the same again: it goes on where this run stopped");
         } else if run.code == exit::QUOTA {
             output.note(
                 "a budget is used up; what was read is kept, and the next run goes on from there",
@@ -496,7 +496,8 @@ const MAX_RECORDS: usize = 100_000;
 /// Largest run record.
 const MAX_RECORD_BYTES: u64 = 16 * 1024 * 1024;
 
-/// When the newest recorded run of a pipeline started, whether it ended well or not.
+/// When the newest recorded run of a pipeline started; runs that failed in a way that a retry may heal do
+/// not count, so that `--due` tries them again.
 pub(crate) fn last_start(work_dir: &Path, pipeline: &SourceName) -> Outcome<Option<Timestamp>> {
     let folder = work_dir.join("runs");
     let entries = match std::fs::read_dir(&folder) {
@@ -525,7 +526,11 @@ pub(crate) fn last_start(work_dir: &Path, pipeline: &SourceName) -> Outcome<Opti
         let Ok(record) = serde_json::from_slice::<Record>(&bytes) else {
             continue;
         };
-        if record.pipeline == *pipeline {
+        let worth_a_retry = matches!(
+            record.exit_code,
+            Some(exit::SOURCE | exit::DESTINATION | exit::CONFLICT | exit::QUOTA)
+        );
+        if record.pipeline == *pipeline && !worth_a_retry {
             last = last.max(Some(record.started));
         }
     }

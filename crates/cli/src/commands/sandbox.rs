@@ -55,9 +55,11 @@ pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
             "Salesforce emulator on {url}\n\n\
              client id       {}\nclient secret   {}\nusername        {}\npassword        {}\n\
              security token  {}\nrefresh token   {}\n\n\
-             # overlock.toml\nallow_plain_secrets = true\n\n\
+             # overlock.toml; then: overlock sync sandbox --stream Account\n\
+             version = 1\nallow_plain_secrets = true\n\n\
              [source.sandbox]\nconnector = \"salesforce\"\nlogin_url = \"{url}\"\n\
-             auth = {{ kind = \"client_credentials\", client_id = \"{}\", client_secret = \"{}\" }}\n",
+             auth = {{ kind = \"client_credentials\", client_id = \"{}\", client_secret = \"{}\" }}\n\n\
+             [destination.lake]\nkind = \"local\"\n",
             known.client_id,
             known.client_secret,
             known.username,

@@ -19,10 +19,11 @@ mod verbs;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use overlock_core::ErrorKind;
 
 use self::export::ExportForm;
 use crate::app::App;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// `overlock inspect`.
 #[derive(Debug, Args)]
@@ -154,6 +155,21 @@ pub(crate) struct Export {
 
 /// Runs it.
 pub(crate) fn run(app: &App, arguments: &Arguments) -> Outcome<u8> {
+    show(app, arguments).map_err(|failure| match failure {
+        // Nothing here asks a source: what does not add up lies on this disk.
+        Failure::Error(error) if error.kind() == ErrorKind::Data => {
+            let error = error.with_kind(ErrorKind::Destination);
+            Failure::Error(if error.hint_text().is_some() {
+                error
+            } else {
+                error.hint("the file is damaged, or it is no Parquet file")
+            })
+        }
+        other => other,
+    })
+}
+
+fn show(app: &App, arguments: &Arguments) -> Outcome<u8> {
     let target = target::find(app, &arguments.target)?;
     let output = &app.output;
     match &arguments.verb {

@@ -96,7 +96,7 @@ fn a_mistake_on_the_command_line_gets_a_suggestion_and_exit_2() {
         (&["connectors", "salesfroce"], "did you mean `salesforce`?"),
         (&["completions", "bsh"], "bash"),
         (&["run", "--jobs", "0"], "1..=64"),
-        (&["sync", "x"], "--stream"),
+        (&["sync"], "<SOURCE>"),
         (&["run", "--set", "nonsense"], "overlock.toml"),
     ] {
         let ran = run(folder.path(), arguments).expect(2);
