@@ -257,7 +257,6 @@ def measure(options, python: pathlib.Path, scratch: pathlib.Path) -> None:
 
     one = median(run.cpu for run in all_ours) / options.rows
     peaks = [run.peak for run in all_ours]
-    tap = singer(options.tap_rows, scratch) if options.tap_rows else None
 
     print(
         f"\n{os.cpu_count()} cores, {options.rows} rows x {len(columns)} fields, {megabytes:.0f} MB of CSV,"
@@ -273,12 +272,13 @@ def measure(options, python: pathlib.Path, scratch: pathlib.Path) -> None:
         print(f"- peak resident set: {more:.0f} MB at {options.large} rows ({more / median(peaks) - 1:+.0%}), wall {wall:.2f} s")
     print(f"- HTTP calls: {max(run.calls for run in all_ours)} for {options.rows} rows, login and discovery included")
     print(f"- CPU: {one * 1e6:.2f} s per million rows; Parquet written: {written:.0f} MB")
-    if tap:
+    print(f"- output: {equal}", flush=True)
+    if options.tap_rows:
+        tap = singer(options.tap_rows, scratch)
         print(
             f"- `tap-salesforce | target-jsonl`: {tap * 1e6:.0f} CPU s per million rows"
             f" (measured at {options.tap_rows}): {tap / one:.0f} times ours"
         )
-    print(f"- output: {equal}")
 
 
 def singer(rows: int, scratch: pathlib.Path) -> float:
