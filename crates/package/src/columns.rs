@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use arrow::array::{Array, AsArray as _};
-use arrow::datatypes::{DataType, Date32Type, Field, Int64Type};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type};
 use arrow::record_batch::RecordBatch;
 use overlock_core::{Error, Result, stream};
 use parquet::basic::{Compression, ZstdLevel};
@@ -20,6 +20,9 @@ use crate::settings::Settings;
 
 /// Rows that are looked at; more would not change the choice.
 const SAMPLE_ROWS: usize = 8192;
+
+/// Rows of a data page. Pages of all columns are under construction at the same time, so this bounds memory.
+const PAGE_ROWS: usize = 10_000;
 
 /// A dictionary is used where a value comes at least this often on average.
 const MIN_REPEATS: usize = 4;
@@ -36,13 +39,14 @@ pub(crate) fn properties(batch: &RecordBatch, settings: &Settings) -> Result<Wri
         // fifth of the encoder's time and help none of our readers.
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_enabled(false);
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let path = ColumnPath::from(field.name().as_str());
         if wants_dictionary(field, column.as_ref()) {
-            builder = builder.set_column_dictionary_enabled(path, true);
-        } else if stream::is_json(field) || *field.data_type() == DataType::Binary {
-            // The smallest and largest JSON text tell nobody anything.
+            builder = builder.set_column_dictionary_enabled(path.clone(), true);
+        }
+        if !wants_statistics(field, column.as_ref()) {
             builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
         }
     }
@@ -59,6 +63,24 @@ fn wants_dictionary(field: &Field, column: &dyn Array) -> bool {
         DataType::Date32 => repeats(column.as_primitive::<Date32Type>().iter().flatten(), filled),
         // Parquet has no dictionaries for Boolean; amounts and instants are nearly unique.
         _ => false,
+    }
+}
+
+/// Text and amounts are expensive to compare, and worth it only where they come in order: otherwise each
+/// row group has values from one end of the range to the other, and nobody can skip any.
+fn wants_statistics(field: &Field, column: &dyn Array) -> bool {
+    let column = column.slice(0, column.len().min(SAMPLE_ROWS));
+    match field.data_type() {
+        // The smallest and largest JSON text tell nobody anything.
+        DataType::Utf8 if stream::is_json(field) => false,
+        DataType::Binary => false,
+        DataType::Utf8 => column.as_string::<i32>().iter().flatten().is_sorted(),
+        DataType::Decimal128(..) => column
+            .as_primitive::<Decimal128Type>()
+            .iter()
+            .flatten()
+            .is_sorted(),
+        _ => true,
     }
 }
 
@@ -174,9 +196,15 @@ mod tests {
             properties.statistics_enabled(&extra),
             EnabledStatistics::None
         );
-        assert_eq!(
-            properties.statistics_enabled(&ColumnPath::from("Id")),
-            EnabledStatistics::Chunk
-        );
+        for (name, expected) in [
+            ("Id", EnabledStatistics::Chunk),
+            ("Stage", EnabledStatistics::None),
+            ("OwnerId", EnabledStatistics::None),
+            ("Year", EnabledStatistics::Chunk),
+            ("CreatedDate", EnabledStatistics::Chunk),
+        ] {
+            let found = properties.statistics_enabled(&ColumnPath::from(name));
+            assert_eq!(found, expected, "{name}");
+        }
     }
 }
