@@ -19,6 +19,7 @@ mod shelf;
 mod stop;
 mod stream;
 mod tally;
+mod worker;
 
 #[cfg(test)]
 mod tests;

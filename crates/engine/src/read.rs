@@ -57,13 +57,18 @@ impl<T> Drop for Task<T> {
 pub(crate) fn from_join(error: &tokio::task::JoinError) -> Error {
     if error.is_panic() {
         // The payload may hold outside data; the panic hook has already told stderr where it was.
-        Error::bug("go on after an internal fault (a task panicked)")
+        panicked()
     } else {
         Error::new(
             overlock_core::ErrorKind::Cancelled,
             "finish a task that was stopped",
         )
     }
+}
+
+/// The error of work that panicked.
+pub(crate) fn panicked() -> Error {
+    Error::bug("go on after an internal fault (a task panicked)")
 }
 
 /// Reads until the end, a failure, a stop, or the other side is gone.

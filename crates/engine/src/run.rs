@@ -21,6 +21,7 @@ use crate::shelf::{Disk, Hold, LockMode, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
 use crate::stream::{Chain, End, recover, sync};
 use crate::tally::Tally;
+use crate::worker::Worker;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -332,6 +333,27 @@ impl Run {
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        on_blocking_thread(self.held(work)?, self.is_instant).await
+    }
+
+    /// Runs blocking work on the thread of one stream's writing half.
+    pub(crate) async fn writing<T: Send + 'static>(
+        &self,
+        worker: &Worker,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let work = self.held(work)?;
+        if self.is_instant {
+            return work();
+        }
+        worker.run(work).await
+    }
+
+    /// The same work, holding the lock of the run.
+    fn held<T>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<impl FnOnce() -> Result<T> + Send + 'static> {
         let hold = self
             .hold
             .lock()
@@ -340,12 +362,11 @@ impl Run {
         let Some(hold) = hold else {
             return Err(Error::new(ErrorKind::Cancelled, "go on: the run is over"));
         };
-        let task = move || {
+        Ok(move || {
             let result = work();
             drop(hold);
             result
-        };
-        on_blocking_thread(task, self.is_instant).await
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The writing half lives here. Reading runs on a task of its own behind a channel of two pages, and
 //! committing on another behind a channel of one package, so all three overlap and memory stays bounded:
-//! two pages, one row group, and three packages on disk. Whatever blocks goes to a blocking thread.
+//! two pages, one row group, and three packages on disk. Whatever blocks goes to a thread of its own.
 //!
 //! Rows count only once a state covers them: on any failure the package falls back to its last checkpoint,
 //! unless everything in it is covered.
@@ -23,6 +23,7 @@ use crate::pipeline::{Modes, ReadMode, modes, project};
 use crate::read::{Arrival, QUEUED_PAGES, Task, read};
 use crate::run::{StreamContext, warning};
 use crate::shelf::Draft;
+use crate::worker::Worker;
 
 /// Reads of one stream in one run that may end in `Data` or `StateExpired` before the stream fails.
 const READS: u32 = 3;
@@ -115,6 +116,7 @@ pub(crate) async fn sync(cx: StreamContext, stream: Arc<Stream>, mut chain: Chai
         opened: now,
         checkpointed: now,
         draft: None,
+        worker: Worker::start()?,
         cx,
         stream,
         modes,
@@ -242,6 +244,7 @@ struct Session {
     tip: Tip,
     /// Made at the first row or state worth keeping, so that an idle stream leaves no trace.
     draft: Option<Box<dyn Draft>>,
+    worker: Worker,
     /// Covers every row but the last `uncovered` ones.
     latest: Option<State>,
     uncovered: u64,
@@ -481,7 +484,7 @@ impl Session {
         if let Some(draft) = self.draft.take() {
             let packages = Arc::clone(&self.cx.shelf);
             let remove = move || packages.remove(&draft.into_open()?);
-            self.cx.run.blocking(remove).await?;
+            self.cx.run.writing(&self.worker, remove).await?;
         }
         self.forget(self.taken);
         self.latest = self.start();
@@ -507,7 +510,7 @@ impl Session {
         self.draft = Some(
             self.cx
                 .run
-                .blocking(move || packages.reopen(package))
+                .writing(&self.worker, move || packages.reopen(package))
                 .await?,
         );
         Ok(())
@@ -522,7 +525,7 @@ impl Session {
         };
         let sealed_state = state.clone();
         let seal = move || draft.seal(sealed_state, complete);
-        let package = self.cx.run.blocking(seal).await?;
+        let package = self.cx.run.writing(&self.worker, seal).await?;
         let manifest = &package.manifest;
         if manifest.rows() != expected || manifest.rows_read != expected {
             return Err(Error::bug(format!(
@@ -581,7 +584,7 @@ impl Session {
             let result = work(&mut *draft);
             Ok((draft, result))
         };
-        let (draft, result) = self.cx.run.blocking(step).await?;
+        let (draft, result) = self.cx.run.writing(&self.worker, step).await?;
         self.draft = Some(draft);
         result
     }

@@ -18,7 +18,7 @@ impl Default for Settings {
         Self {
             zstd_level: 1,
             row_group_rows: 250_000,
-            row_group_bytes: 64 << 20,
+            row_group_bytes: 12 << 20,
             file_bytes: 128 << 20,
         }
     }
