@@ -105,25 +105,9 @@ fn kill_at_random(seed: u64, modes: &str) {
         );
     }
     lab.settle_and_judge();
-    let heads: Vec<_> = streams
-        .iter()
-        .map(|stream| lab.commits(stream).last().cloned())
-        .collect();
-    if !modes.contains("replace") {
-        lab.run().expect(0);
-        let after: Vec<_> = streams
-            .iter()
-            .map(|stream| lab.commits(stream).last().cloned())
-            .collect();
-        for (stream, (before, after)) in streams.iter().zip(heads.iter().zip(&after)) {
-            let rows = lab.table(stream).len();
-            assert!(rows > 0, "{stream} is empty");
-            assert!(
-                before == after || modes.contains("append") || modes.is_empty(),
-                "{stream}"
-            );
-        }
-    }
+    // A run with nothing new changes nothing that a reader sees.
+    lab.run().expect(0);
+    lab.judge();
     println!("{killed} kills, {ended} runs ended first, {recovered} sealed packages recovered");
 }
 
