@@ -11,6 +11,7 @@
 mod columns;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod encoder;
 mod footer;
 pub mod fs;
 mod lock;

@@ -15,10 +15,10 @@ use overlock_core::{
     CommitId, DeleteMode, Error, ErrorKind, Manifest, Package, Part, Result, SourceName, State,
     SyncKey, Timestamp, WriteMode, crash_point,
 };
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use sha2::{Digest as _, Sha256};
 
+use crate::encoder::{Encoder, Limits};
 use crate::settings::Settings;
 use crate::shelf::Shelf;
 use crate::{columns, fs, manifest, verify};
@@ -76,7 +76,7 @@ pub struct Writer {
 
 #[derive(Debug)]
 struct OpenPart {
-    writer: ArrowWriter<Sink>,
+    encoder: Encoder<Sink>,
     name: String,
     temporary: PathBuf,
     rows: u64,
@@ -185,7 +185,7 @@ impl Writer {
             Some(part) => part,
             None => self.open_part(batch)?,
         };
-        let result = part.write(batch, &self.settings);
+        let result = part.write(batch);
         let size = part.size();
         let rows = length(batch.num_rows());
         self.given += rows;
@@ -207,12 +207,15 @@ impl Writer {
         let properties = columns::properties(batch, &self.settings)?;
         fs::remove_file(&temporary)?;
         let sink = Sink::new(fs::File::create_new(&temporary)?);
-        let schema = Arc::clone(&self.manifest.schema);
-        let writer = ArrowWriter::try_new(sink, schema, Some(properties))
+        let limits = Limits {
+            rows: self.settings.row_group_rows,
+            bytes: self.settings.row_group_bytes,
+        };
+        let encoder = Encoder::new(sink, &self.manifest.schema, properties, limits)
             .map_err(|error| encoding_failed(error, &temporary))?;
         crash_point!("P4.part_opened");
         Ok(OpenPart {
-            writer,
+            encoder,
             name,
             temporary,
             rows: 0,
@@ -380,21 +383,12 @@ impl Writer {
 }
 
 impl OpenPart {
-    fn write(&mut self, batch: &RecordBatch, settings: &Settings) -> Result<()> {
-        let groups = self.writer.flushed_row_groups().len();
-        let write = |writer: &mut ArrowWriter<Sink>| {
-            writer.write(batch)?;
-            // What the encoders hold is what counts against memory; what they estimate to write may be
-            // more for columns that compress badly.
-            let held = writer.memory_size().max(writer.in_progress_size());
-            if held >= settings.row_group_bytes {
-                writer.flush()
-            } else {
-                Ok(())
-            }
-        };
-        write(&mut self.writer).map_err(|error| encoding_failed(error, &self.temporary))?;
-        if self.writer.flushed_row_groups().len() > groups {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        let groups = self
+            .encoder
+            .write(batch)
+            .map_err(|error| encoding_failed(error, &self.temporary))?;
+        if groups > 0 {
             crash_point!("P4.row_group_written");
         }
         Ok(())
@@ -402,14 +396,14 @@ impl OpenPart {
 
     /// Bytes written and to be written.
     fn size(&self) -> u64 {
-        length(self.writer.bytes_written()) + length(self.writer.in_progress_size())
+        length(self.encoder.size())
     }
 
     fn finish(mut self, dir: &Path) -> Result<Part> {
         let failed = |error| encoding_failed(error, &self.temporary);
-        self.writer.flush().map_err(failed)?;
+        self.encoder.flush().map_err(failed)?;
         crash_point!("P4.row_group_written");
-        let metadata = self.writer.finish().map_err(failed)?;
+        let metadata = self.encoder.finish().map_err(failed)?;
         let footer_rows = metadata.file_metadata().num_rows();
         if u64::try_from(footer_rows) != Ok(self.rows) {
             let message = format!(
@@ -418,7 +412,7 @@ impl OpenPart {
             );
             return Err(Error::new(ErrorKind::Data, message));
         }
-        let sink = self.writer.inner_mut();
+        let sink = self.encoder.sink_mut();
         let bytes = sink.bytes;
         let sha256 = verify::hex(std::mem::take(&mut sink.hasher));
         let file = sink
