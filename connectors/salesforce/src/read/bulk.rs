@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use overlock_core::{BoxStream, Error, ErrorKind, Result, crash_point};
 use overlock_kit::http::Request;
-use overlock_kit::rows::{Counts, CsvDecoder, Decoded, Prefix, decode_csv};
+use overlock_kit::rows::{Counts, CsvDecoder, Decoded, Prefix};
 use overlock_kit::{Poll, poll};
 use serde::{Deserialize, Serialize};
 
@@ -366,7 +366,7 @@ async fn open(
                     locator,
                     rows,
                     next,
-                    decoded: decode_csv(body, decoder, resume),
+                    decoded: reader.decoding.decode_csv(body, decoder, resume),
                 });
             }
             Err(error) if Meaning::of(&error) == Some(Meaning::NotReady) => error,

@@ -71,6 +71,8 @@ struct Reader<'a> {
     fields: Mutex<Arc<Vec<String>>>,
     rest_only: AtomicBool,
     described_again: AtomicBool,
+    /// Decodes result pages.
+    decoding: rows::DecodeThread,
     warned: Warned,
 }
 
@@ -154,6 +156,7 @@ impl<'a> Reader<'a> {
             fields: Mutex::new(Arc::new(fields)),
             rest_only: AtomicBool::new(rest_only),
             described_again: AtomicBool::new(false),
+            decoding: rows::DecodeThread::start()?,
             warned: Warned::default(),
         })
     }

@@ -4,7 +4,7 @@
 //! records of a page. Both fill typed columns straight from the text of a value. A value that does not fit
 //! its column exactly, and every field the schema does not know, is kept as JSON in the column `_extra` and
 //! counted: no row is lost, no sync dies because of one odd value, and a reader can see what was odd.
-//! [`decode_csv`] overlaps the network with decoding.
+//! [`DecodeThread`] overlaps the network with decoding.
 //!
 //! **Invariant:** no number passes through `f64` unless its column is `Float64`, and then only if the text
 //! comes back from it unchanged. No `serde_json::Value` is ever built here. Nothing recurses over nested input.
@@ -33,7 +33,7 @@ use overlock_core::{Error, ErrorKind, Result};
 pub use self::csv::CsvDecoder;
 pub use self::json::JsonDecoder;
 pub use self::number::{decimal, float, integer};
-pub use self::overlap::{Decoded, Prefix, decode_csv};
+pub use self::overlap::{DecodeThread, Decoded, Prefix};
 pub use self::time::{date, timestamp};
 
 /// How rows become columns. Start from `Options::default()`.

@@ -116,30 +116,32 @@ fn calendar_day(text: &[u8; 10]) -> Option<i32> {
     }
     let [y1, y2, y3, y4, m1, m2, d1, d2] = digits.map(i32::from);
     let year = y1 * 1000 + y2 * 100 + y3 * 10 + y4;
-    let month = m1 * 10 + m2;
+    let month = usize::try_from(m1 * 10 + m2).unwrap_or(0);
     let day = d1 * 10 + d2;
-    if year == 0 || !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
+    let is_leap = year & 3 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let before = if is_leap { LEAP_YEAR } else { COMMON_YEAR };
+    let begin = *before.get(month)?;
+    // Month 0 has no days, and neither has month 13.
+    let end = *before.get(month + 1)?;
+    if year == 0 || day == 0 || day > end - begin {
         return None;
     }
-    // Days from civil, with years that begin in March (Howard Hinnant, "chrono-compatible low-level date
-    // algorithms"); years are positive here, so no floor division is needed.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year / 400;
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
+    let years = year - 1;
+    let centuries = years / 100;
+    let leap_days = years / 4 - centuries + centuries / 4;
+    Some(years * 365 + leap_days + begin + day - DAYS_BEFORE_1970)
 }
 
-#[inline]
-fn days_in_month(year: i32, month: i32) -> i32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
+/// Days from 0001-01-01 to 1970-01-01, both in the Gregorian calendar, and one more since days count from 1.
+const DAYS_BEFORE_1970: i32 = 719_163;
+
+/// Days of a year before each month; the first is for month 0, the last for the end of the year.
+const COMMON_YEAR: &[i32; 14] = &[
+    0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365,
+];
+const LEAP_YEAR: &[i32; 14] = &[
+    0, 0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366,
+];
 
 #[cfg(test)]
 mod tests {
