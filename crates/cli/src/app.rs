@@ -184,7 +184,9 @@ impl App {
 
 /// A runtime for the commands that wait for the network.
 pub(crate) fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    // Only waiting happens on this thread; whatever computes has threads of its own.
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| {
