@@ -1,9 +1,11 @@
 //! What is kept of a run: `<work>/runs/<run>/run.json`.
 //!
 //! Written when the run starts and again when it ends, so that a killed run is visible as one that never
-//! ended. Nothing is ever read back to decide anything: the head at the destination is the only state.
+//! ended. Nothing is ever read back to decide what to read: the head at the destination is the only state.
+//! At the end of a run, records of the same pipeline go that are older than 90 days.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use overlock_core::event::ErrorReport;
 use overlock_core::{Error, ErrorKind, Result, SourceName, StreamName, StreamSummary, Timestamp};
@@ -14,8 +16,17 @@ use crate::pipeline::Pipeline;
 use crate::run::{Report, is_fine};
 use crate::stop::StopReason;
 
+/// Its name within the folder of the run.
+const FILE: &str = "run.json";
+
 /// Version of the format.
 const FORMAT: u32 = 1;
+
+/// How long records are kept after their last change.
+const KEEP: Duration = Duration::from_secs(90 * 86_400);
+
+/// Largest record that is read back.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,13 +146,92 @@ pub(crate) fn write(work_dir: &Path, record: &Record) -> Result<()> {
     let mut bytes = serde_json::to_vec_pretty(record)
         .map_err(|error| Error::bug("write the record of a run as JSON").source(error))?;
     bytes.push(b'\n');
-    fs::replace(&dir.join("run.json"), &bytes, |_| {})
-        .map_err(|error| error.while_doing("write the record of the run"))
+    fs::replace(&dir.join(FILE), &bytes, |_| {})
+        .map_err(|error| error.while_doing("write the record of the run"))?;
+    if record.finished.is_none() {
+        return Ok(());
+    }
+    let before = SystemTime::now().checked_sub(KEEP);
+    prune(
+        &work_dir.join("runs"),
+        record,
+        before.unwrap_or(SystemTime::UNIX_EPOCH),
+    )
+    .map_err(|error| error.while_doing("remove old records of runs"))
+}
+
+/// Removes records of the same pipeline that were last changed before an instant; never this one, so that
+/// a schedule always finds when its pipeline ran last.
+fn prune(runs: &Path, newest: &Record, before: SystemTime) -> Result<()> {
+    for entry in fs::list(runs)?.unwrap_or_default() {
+        let is_old = entry.metadata.is_dir()
+            && entry
+                .metadata
+                .modified()
+                .is_ok_and(|changed| changed < before);
+        if !is_old || entry.name == newest.run {
+            continue;
+        }
+        // What is not a record of ours is left alone.
+        let Ok(bytes) = fs::read(&entry.path.join(FILE), MAX_BYTES) else {
+            continue;
+        };
+        let record = serde_json::from_slice::<Record>(&bytes);
+        if record.is_ok_and(|record| record.pipeline == newest.pipeline) {
+            fs::remove_dir_all(&entry.path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(run: &str, pipeline: &str) -> Record {
+        let pipeline = Pipeline {
+            name: SourceName::new(pipeline).unwrap(),
+            source: SourceName::new("sfdc").unwrap(),
+            streams: Vec::new(),
+            rest: None,
+        };
+        let report = Report {
+            run: run.to_owned(),
+            until: Timestamp::EPOCH,
+            streams: Vec::new(),
+            error: None,
+            stopped: None,
+            calls: 0,
+            elapsed: Duration::ZERO,
+        };
+        let mut record = Record::new(&pipeline, &report, Timestamp::EPOCH);
+        record.finish(&report, 0, Timestamp::EPOCH);
+        record
+    }
+
+    #[test]
+    fn old_records_of_the_same_pipeline_go_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = dir.path().join("runs");
+        for (run, pipeline) in [("A1", "crm"), ("A2", "crm"), ("B1", "billing")] {
+            write(dir.path(), &record(run, pipeline)).unwrap();
+        }
+        std::fs::create_dir(runs.join("notes")).unwrap();
+        let names = || {
+            let mut names: Vec<String> = std::fs::read_dir(&runs)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let newest = record("A2", "crm");
+        prune(&runs, &newest, SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(names(), ["A1", "A2", "B1", "notes"]);
+        let future = SystemTime::now() + Duration::from_secs(60);
+        prune(&runs, &newest, future).unwrap();
+        assert_eq!(names(), ["A2", "B1", "notes"]);
+    }
 
     #[test]
     fn a_run_id_is_never_a_path() {
