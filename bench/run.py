@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -64,6 +65,10 @@ class Run:
                 tail = err.read().decode(errors="replace")[-3000:]
                 sys.exit(f"{name} ended with {process.returncode}:\n{self.out[-1000:]}\n{tail}")
         self.cpu = usage.ru_utime + usage.ru_stime
+        # The kernel counts what this process held when it forked as the child's own, so it must hold less.
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if usage.ru_maxrss <= own:
+            sys.exit(f"{name}: its peak cannot be told from that of this program, {own} KiB")
         self.peak = usage.ru_maxrss * 1024 / 1e6
 
 
@@ -125,9 +130,14 @@ def download_csv(emulator: Emulator, soql: str, target: pathlib.Path) -> None:
     with open(target, "wb") as file:
         while locator != "null":
             query = "" if locator is None else f"&locator={locator}"
-            found, page = emulator.call(f"{jobs}/{job}/results?maxRecords=100000{query}", headers=headers)
-            file.write(page if first else page[page.index(b"\n") + 1 :])
-            locator, first = found["Sforce-Locator"], False
+            path = f"{jobs}/{job}/results?maxRecords=100000{query}"
+            request = urllib.request.Request(emulator.base + path, headers=headers)
+            with urllib.request.urlopen(request, timeout=300) as page:
+                if not first:
+                    page.readline()
+                # Never a whole page in memory: see Run.peak.
+                shutil.copyfileobj(page, file, 1 << 20)
+                locator, first = page.headers["Sforce-Locator"], False
 
 
 PROJECT = """version = 1
