@@ -298,7 +298,8 @@ pub(crate) struct Run {
 pub(crate) struct Sync {
     /// Name of the source
     pub(crate) source: String,
-    /// Streams to sync [default: those of the pipeline that reads this source]
+    /// Streams to sync, or patterns over those of the pipeline that reads this
+    /// source [default: all of those]
     #[arg(short, long, value_name = "STREAM")]
     pub(crate) stream: Vec<String>,
     /// Destination [default: the only one, or the folder `data`]
@@ -340,12 +341,12 @@ pub(crate) enum State {
     },
     /// Show where one stream continues
     Show {
-        /// PIPELINE.STREAM
+        /// PIPELINE.STREAM or SOURCE.STREAM
         key: String,
     },
     /// Forget where a stream continues: the next run reads from the beginning
     Reset {
-        /// PIPELINE.STREAM
+        /// PIPELINE.STREAM or SOURCE.STREAM
         key: String,
     },
 }

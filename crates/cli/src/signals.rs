@@ -92,7 +92,8 @@ pub(crate) async fn interruptible<T>(
         outcome = future => outcome,
         code = signals.next() => Err(Failure::Code(code)),
         () = limit => Err(Failure::Error(
-            Error::new(ErrorKind::Unavailable, "finish within the time of --timeout"),
+            Error::new(ErrorKind::Unavailable, "finish within the time of --timeout")
+                .hint("give it more time, or look at the network and the proxy settings"),
         )),
     }
 }

@@ -153,6 +153,7 @@ pub(crate) fn check_key(found: &CommitInfo, key: &SyncKey) -> Result<()> {
         ),
     )
     .context("path", fs::parent(&found.package.dir).display())
+    .context("filled_by", &owner.pipeline)
     .hint(format!(
         "give `{}` another destination path, or run the pipeline `{}`",
         key.pipeline, owner.pipeline

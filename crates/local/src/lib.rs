@@ -11,6 +11,7 @@ mod copy;
 mod destination;
 mod fold;
 mod options;
+mod rows;
 mod scan;
 mod schema;
 #[cfg(feature = "sql")]
@@ -20,5 +21,6 @@ mod table;
 pub use chain::CommitInfo;
 pub use destination::Local;
 pub use options::{LocalOptions, OnSchemaChange};
+pub use rows::{Batches, Rows};
 pub use scan::Scan;
 pub use table::{Table, View, tables};

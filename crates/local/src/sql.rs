@@ -1,7 +1,7 @@
 //! SQL over tables, by DataFusion.
 //!
-//! DataFusion knows nothing of our files: it asks a [`Table`] for the columns it needs and gets the
-//! batches of a [`Scan`](crate::Scan), read on a blocking thread and handed over through a short queue.
+//! DataFusion knows nothing of our files: it asks [`Rows`] for the columns it needs and gets their
+//! batches, read on a blocking thread and handed over through a short queue.
 //! So it sees exactly what every other reader sees, and memory stays bounded by what the query holds.
 
 use std::any::Any;
@@ -21,18 +21,18 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use overlock_core::{Error, ErrorKind, Result};
 
-use crate::table::{Table, View};
+use crate::rows::Rows;
 
 /// Batches that wait for DataFusion at most.
 const QUEUE: usize = 2;
 
-/// Runs one SQL query over the tables under their given names, and returns all rows of its result.
+/// Runs one SQL query over rows under their given names, and returns all rows of its result.
 ///
 /// Only queries: nothing that makes, fills or drops a table, and nothing that sets options.
 ///
 /// # Errors
-/// `Config` if the statement is wrong or is no query; errors of [`Table::scan`].
-pub async fn query(tables: &[(String, Table, View)], sql: &str) -> Result<Vec<RecordBatch>> {
+/// `Config` if the statement is wrong or is no query; errors of [`Rows::scan`].
+pub async fn query(tables: &[(String, Rows)], sql: &str) -> Result<Vec<RecordBatch>> {
     let context = SessionContext::new_with_config(
         SessionConfig::new()
             .with_information_schema(true)
@@ -40,13 +40,10 @@ pub async fn query(tables: &[(String, Table, View)], sql: &str) -> Result<Vec<Re
             .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
             .with_target_partitions(1),
     );
-    for (name, table, view) in tables {
+    for (name, rows) in tables {
         let provider = Provider {
-            schema: table.schema(*view)?,
-            rows: Rows {
-                table: table.clone(),
-                view: *view,
-            },
+            schema: rows.schema()?,
+            rows: rows.clone(),
         };
         let quoted = datafusion::sql::TableReference::bare(name.as_str());
         context
@@ -107,12 +104,6 @@ struct Provider {
     rows: Rows,
 }
 
-#[derive(Debug, Clone)]
-struct Rows {
-    table: Table,
-    view: View,
-}
-
 #[async_trait]
 impl TableProvider for Provider {
     fn as_any(&self) -> &dyn Any {
@@ -171,10 +162,7 @@ impl PartitionStream for Stream {
             .map(|field| field.name().clone())
             .collect();
         builder.spawn_blocking(move || {
-            let scan = rows
-                .table
-                .scan(rows.view, Some(&columns))
-                .map_err(|error| carried(&error))?;
+            let scan = rows.scan(Some(&columns)).map_err(|error| carried(&error))?;
             for batch in scan {
                 // Nobody listens any more once a limit is reached.
                 if sender

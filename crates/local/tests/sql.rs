@@ -7,10 +7,10 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use overlock_core::{Destination as _, ErrorKind, FixedClock, WriteMode};
-use overlock_local::{Local, LocalOptions, Table, View, sql};
+use overlock_local::{Local, LocalOptions, Rows, Table, View, sql};
 use overlock_package::sample::{self, Sample, row, temp_dir};
 
-async fn world() -> (tempfile::TempDir, Vec<(String, Table, View)>) {
+async fn world() -> (tempfile::TempDir, Vec<(String, Rows)>) {
     let dir = temp_dir();
     let local = Local::new(
         dir.path().join("data"),
@@ -27,8 +27,11 @@ async fn world() -> (tempfile::TempDir, Vec<(String, Table, View)>) {
     }
     let table = Table::open(dir.path().join("data/tickets")).unwrap();
     let tables = vec![
-        ("tickets".to_owned(), table.clone(), View::Current),
-        ("Tickets_history".to_owned(), table, View::All),
+        (
+            "tickets".to_owned(),
+            Rows::Table(table.clone(), View::Current),
+        ),
+        ("Tickets_history".to_owned(), Rows::Table(table, View::All)),
     ];
     (dir, tables)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use overlock_core::event::ErrorReport;
-use overlock_core::{Error, ErrorKind, Events, Source, StreamName, SystemClock};
+use overlock_core::{Error, ErrorKind, Source, StreamName, SystemClock};
 use overlock_engine::{modes, project as project_columns};
 use overlock_local::LocalOptions;
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::config::{PipelineSettings, Project, Wanted};
 use crate::exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::Style;
+use crate::render::progress::Progress;
 use crate::render::{self, error::error_json};
 use crate::signals::interruptible;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(app: &App, arguments: &Check) -> Outcome<u8> {
     let mut checks = Checks {
         app,
         done: Vec::new(),
+        progress: Progress::new(&app.output, app.global.progress),
     };
     let files = project.pipelines.len();
     checks.good(
@@ -39,6 +41,7 @@ pub(crate) fn run(app: &App, arguments: &Check) -> Outcome<u8> {
         app.global.timeout,
     ));
     runtime.shutdown_background();
+    checks.progress.finish();
     outcome?;
     Ok(checks.finish())
 }
@@ -71,7 +74,7 @@ async fn all(app: &App, project: &Project, arguments: &Check, checks: &mut Check
             .and_then(|settings| {
                 let clock = Arc::new(SystemClock);
                 let work_dir = app.work_dir(project);
-                app.connect(&settings, &work_dir, Events::none(), clock, None)
+                app.connect(&settings, &work_dir, checks.progress.events(), clock, None)
             });
         let source = match connected {
             Ok(source) => source,
@@ -181,6 +184,7 @@ async fn streams(
 
 struct Checks<'a> {
     app: &'a App,
+    progress: Progress,
     done: Vec<(String, Result<String, Failure>)>,
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use overlock_core::{Catalog, Deletes, Events, StreamName, SystemClock};
+use overlock_core::{Catalog, Deletes, StreamName, SystemClock};
 
 use crate::app::{App, runtime};
 use crate::args::Discover;
 use crate::config::{Project, Wanted};
 use crate::failure::{Failure, Outcome};
 use crate::render::listing::{Cell, Listing};
+use crate::render::progress::Progress;
 use crate::signals::interruptible;
 use crate::suggest;
 
@@ -24,9 +25,10 @@ pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
     let settings = project.source(&project.require_source(&name)?)?;
     let work_dir = app.work_dir(&project);
     let clock = Arc::new(SystemClock);
-    let source = app.connect(&settings, &work_dir, Events::none(), clock, None)?;
+    let progress = Progress::new(&app.output, app.global.progress);
+    let source = app.connect(&settings, &work_dir, progress.events(), clock, None)?;
     let runtime = runtime()?;
-    let catalog = runtime.block_on(interruptible(
+    let found = runtime.block_on(interruptible(
         async {
             let found = source.discover(&only).await?;
             // A name that is not there gets a suggestion from all that are.
@@ -38,7 +40,9 @@ pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
             }
         },
         app.global.timeout,
-    ))?;
+    ));
+    progress.finish();
+    let catalog = found?;
     for name in &only {
         if !knows(&catalog, name.as_str()) {
             let known = catalog.streams.iter().map(|stream| stream.name.as_str());

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use overlock_core::event::ErrorReport;
 use overlock_core::{
-    Clock, Error, ErrorKind, Source, SourceName, StreamName, StreamStatus, SystemClock, Timestamp,
+    Clock, Error, ErrorKind, Source, SourceName, StreamName, StreamStatus, StreamSummary,
+    SystemClock, Timestamp,
 };
 use overlock_engine::{
     Options, Pipeline, ReadMode, Record, Report, Stop, StopReason, StreamPlan, StreamSettings,
@@ -225,6 +226,7 @@ impl Job<'_> {
             error,
             calls: report.calls,
             elapsed: report.elapsed,
+            stopped: report.stopped,
         })
     }
 
@@ -292,7 +294,7 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
     }
     let detailed = app.global.verbose >= 2;
     for run in ended {
-        let mut said: Vec<&ErrorReport> = Vec::new();
+        let mut said: Vec<(&ErrorReport, &StreamSummary, Vec<String>)> = Vec::new();
         for stream in &run.streams {
             let Some(error) = &stream.error else { continue };
             let whole_run = run
@@ -305,18 +307,26 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
                 continue;
             }
             // The same cause for every stream is said once.
-            let same = |other: &&ErrorReport| {
+            let same = said.iter_mut().find(|(other, ..)| {
                 !error.causes.is_empty() && other.causes == error.causes && other.kind == error.kind
-            };
-            if said.iter().any(same) {
-                output.note(&app.painted(&format!("error: the same for `{}`", stream.stream)));
-                continue;
+            });
+            match same {
+                Some((_, _, others)) => others.push(format!("`{}`", stream.stream)),
+                None => said.push((error, stream, Vec::new())),
             }
-            said.push(error);
+        }
+        for (error, stream, others) in said {
             let text = render::error::report(error, Some(&summary::safe(stream)), detailed);
             output.note(&app.painted(&text));
+            if !others.is_empty() {
+                let text = format!("error: the same for {}", others.join(", "));
+                output.note(&app.painted(&text));
+            }
         }
-        if let Some(error) = &run.error {
+        let is_over = run.stopped == Some(StopReason::Timeout);
+        if let Some(error) = &run.error
+            && !(is_over && error.kind == ErrorKind::Cancelled)
+        {
             let safe = "what was committed before is unchanged";
             let text = render::error::report(error, Some(safe), detailed);
             output.note(&app.painted(&text));
@@ -324,10 +334,27 @@ pub(crate) fn report(app: &App, ended: &[Ended], code: u8, with_table: bool) {
         if matches!(run.code, exit::INTERRUPTED | exit::TERMINATED) {
             output.note("stopped; run the same again: it goes on where this run stopped");
         } else if run.code == exit::QUOTA {
-            output.note(
-                "a budget is used up; what was read is kept, and the next run goes on from there",
-            );
+            output.note(&over(run));
         }
+    }
+}
+
+/// What a used-up budget means.
+fn over(run: &Ended) -> String {
+    let what = if run.stopped == Some(StopReason::Timeout) {
+        "the time of --timeout (or `timeout` of the pipeline) is over"
+    } else {
+        "a budget is used up"
+    };
+    let used = render::number::duration(run.elapsed);
+    let calls = render::number::plural(run.calls, "call");
+    if run.streams.iter().any(|stream| stream.rows_read > 0) {
+        format!("{what}; what was read is kept, and the next run goes on from there")
+    } else {
+        format!(
+            "{what} before a row was read ({calls}, {used}): raise the limit if the next run \
+             gets no further either"
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! `overlock sandbox`: the Salesforce emulator alone, for other programs and for trying things out.
 
-use overlock_core::{Clock as _, SystemClock};
+use overlock_core::{Clock as _, ErrorKind, SystemClock};
 use overlock_salesforce::emulator::{SalesforceSandbox, SandboxOptions, WorldOptions};
 use overlock_sandbox::{Plan, Random};
 use serde_json::json;
@@ -37,7 +37,14 @@ pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
             ..Plan::default()
         };
     }
-    let sandbox = SalesforceSandbox::start(options)?;
+    let sandbox = SalesforceSandbox::start(options).map_err(|error| {
+        if arguments.port == 0 || error.kind() != ErrorKind::Io {
+            return error;
+        }
+        error
+            .with_kind(ErrorKind::Config)
+            .hint("choose another port, or leave --port out to get a free one")
+    })?;
     let url = sandbox.base_url();
     let known = sandbox.emulator().credentials().clone();
     if app.output.is_json() {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use overlock_core::{Clock, Commit, Destination, StreamName, SyncKey, SystemClock};
+use overlock_core::{Clock, Commit, Destination, SourceName, StreamName, SyncKey, SystemClock};
 use overlock_engine::Reset;
 use overlock_local::LocalOptions;
 use serde_json::json;
@@ -22,39 +22,60 @@ use crate::suggest;
 /// Runs one of them.
 pub(crate) fn run(app: &App, verb: State) -> Outcome<u8> {
     match verb {
-        State::List { pipelines } => list(app, pipelines),
+        State::List { pipelines } => list(app, &pipelines),
         State::Show { key } => show(app, &key),
         State::Reset { key } => reset(app, &key),
     }
 }
 
-fn list(app: &App, names: Vec<String>) -> Outcome<u8> {
-    let wanted = if names.is_empty() {
-        Wanted::All
+fn list(app: &App, names: &[String]) -> Outcome<u8> {
+    let project;
+    let mut pipelines = Vec::new();
+    if names.is_empty() {
+        project = app.project(Wanted::All)?;
+        for name in &project.pipelines {
+            pipelines.push(project.pipeline(name)?);
+        }
+        // What was synced by hand, without a pipeline file.
+        for source in project.sources() {
+            let source = SourceName::new(source)?;
+            if !project
+                .pipelines
+                .iter()
+                .any(|name| *name == source.as_str())
+            {
+                pipelines.push(PipelineSettings::without_file(&source));
+            }
+        }
     } else {
-        Wanted::Named(names.clone())
-    };
-    let project = app.project(wanted)?;
-    let names = if names.is_empty() {
-        project.pipelines.clone()
-    } else {
-        names
-    };
+        project = app.project(Wanted::Named(names.to_vec()))?;
+        for name in names {
+            pipelines.push(project.pipeline(name)?);
+        }
+    }
     let runtime = runtime()?;
     let mut listing = Listing::new(&[
         "pipeline", "stream", "commit", "at", "rows", "complete", "state",
     ]);
-    for name in &names {
-        let pipeline = project.pipeline(name)?;
-        let destination = open(app, &project, &pipeline)?;
-        for stream in streams(app, &project, &pipeline)? {
+    for pipeline in &pipelines {
+        let destination = open(app, &project, pipeline)?;
+        for stream in streams(app, &project, pipeline)? {
             let key = SyncKey::new(pipeline.name.clone(), stream);
             let head = runtime.block_on(interruptible(
-                async { Ok(destination.head(&key).await?) },
+                async { Ok(destination.head(&key).await) },
                 app.global.timeout,
             ))?;
+            let is_named = pipeline.file.streams.contains_key(key.stream.as_str());
+            let head = match head {
+                // It stands in the lines of the pipeline that fills it.
+                Err(error) if !is_named && error.get("filled_by").is_some() => continue,
+                head => head?,
+            };
+            if head.is_none() && !is_named {
+                continue;
+            }
             listing.row(vec![
-                name.as_str().into(),
+                pipeline.name.as_str().into(),
                 key.stream.as_str().into(),
                 Cell::maybe(head.as_ref().map(|head| head.id)),
                 Cell::maybe(head.as_ref().map(|head| head.at.floor_second())),
@@ -134,16 +155,26 @@ fn reset(app: &App, key: &str) -> Outcome<u8> {
     App::ok()
 }
 
-/// `PIPELINE.STREAM`, checked against the files and the tables that are there.
+/// `PIPELINE.STREAM` or `SOURCE.STREAM`, checked against the files and the tables that are there.
 fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
     let Some((name, stream)) = key.split_once('.') else {
         return Err(Failure::usage(
             format!("read `{}` as a key", overlock_core::text::printable(key)),
-            "write PIPELINE.STREAM; `overlock state list` shows them",
+            "write PIPELINE.STREAM or SOURCE.STREAM; `overlock state list` shows them",
         ));
     };
-    let project = app.project(Wanted::Named(vec![name.to_owned()]))?;
-    let pipeline = project.pipeline(name)?;
+    let is_pipeline = app
+        .project(Wanted::None)?
+        .pipelines
+        .iter()
+        .any(|known| known == name);
+    let (project, pipeline) = if is_pipeline {
+        let project = app.project(Wanted::Named(vec![name.to_owned()]))?;
+        let pipeline = project.pipeline(name)?;
+        (project, pipeline)
+    } else {
+        of_source(app, name)?
+    };
     let known = streams(app, &project, &pipeline)?;
     let Some(found) = known.iter().find(|known| known.as_str() == stream) else {
         let shown = overlock_core::text::printable(stream);
@@ -156,6 +187,35 @@ fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
     };
     let key = SyncKey::new(pipeline.name.clone(), found.clone());
     Ok((project, pipeline, key))
+}
+
+/// The pipeline that reads from a source, as `sync` would choose it.
+fn of_source(app: &App, name: &str) -> Outcome<(Project, PipelineSettings)> {
+    let project = app.project(Wanted::All)?;
+    if !project.sources().contains(&name) {
+        let known = project.pipelines.iter().map(String::as_str);
+        let hint = suggest::sentence(name, known.chain(project.sources()))
+            .unwrap_or_else(|| "`overlock state list` shows the pipelines".to_owned());
+        let shown = overlock_core::text::printable(name);
+        return Err(Failure::usage(
+            format!("find a pipeline or source `{shown}`"),
+            hint,
+        ));
+    }
+    let source = project.require_source(name)?;
+    let mut reading = project.reading(&source)?;
+    let pipeline = match reading.len() {
+        0 => PipelineSettings::without_file(&source),
+        1 => reading.remove(0),
+        _ => {
+            let names: Vec<&str> = reading.iter().map(|one| one.name.as_str()).collect();
+            return Err(Failure::usage(
+                format!("choose a pipeline: several read from `{source}`"),
+                format!("name one of them: {}", names.join(", ")),
+            ));
+        }
+    };
+    Ok((project, pipeline))
 }
 
 fn open(

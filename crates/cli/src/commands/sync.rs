@@ -10,8 +10,8 @@ use overlock_engine::{Pipeline, StreamPlan};
 
 use crate::app::App;
 use crate::args::Sync;
-use crate::commands::run::{Job, report, stream_settings};
-use crate::config::files::{DefaultsTable, OnSchemaChange, PipelineFile, StreamTable};
+use crate::commands::run::{Job, REST, glob, report, stream_settings};
+use crate::config::files::StreamTable;
 use crate::config::{PipelineSettings, Wanted};
 use crate::failure::{Failure, Outcome};
 
@@ -19,30 +19,10 @@ use crate::failure::{Failure, Outcome};
 pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
     let project = app.project(Wanted::All)?;
     let source = project.require_source(&arguments.source)?;
-    let mut reading = Vec::new();
-    for name in &project.pipelines {
-        let pipeline = project.pipeline(name)?;
-        if pipeline.source == source {
-            reading.push(pipeline);
-        }
-    }
+    let mut reading = project.reading(&source)?;
     let mut settings = match reading.len() {
         1 => reading.remove(0),
-        _ => PipelineSettings {
-            name: source.clone(),
-            source: source.clone(),
-            destination: None,
-            schedule: None,
-            file: PipelineFile {
-                source: source.to_string(),
-                destination: None,
-                schedule: None,
-                defaults: DefaultsTable::default(),
-                on_schema_change: OnSchemaChange::default(),
-                allow_empty_replace: false,
-                streams: std::collections::BTreeMap::new(),
-            },
-        },
+        _ => PipelineSettings::without_file(&source),
     };
     // A sync by hand is not the scheduled run: its time limit does not hold here.
     settings.file.schedule = None;
@@ -70,11 +50,26 @@ pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
         rest: None,
     };
     let file = &settings.file;
-    let names: Vec<&String> = if arguments.stream.is_empty() {
-        file.streams.keys().filter(|name| *name != "*").collect()
-    } else {
-        arguments.stream.iter().collect()
-    };
+    let listed = || file.streams.keys().filter(|name| *name != REST);
+    let mut names: Vec<&String> = Vec::new();
+    if arguments.stream.is_empty() {
+        names.extend(listed());
+    }
+    for wanted in &arguments.stream {
+        if !wanted.contains(['*', '?']) {
+            names.push(wanted);
+            continue;
+        }
+        let before = names.len();
+        names.extend(listed().filter(|name| glob(wanted, name)));
+        if names.len() == before {
+            let shown = overlock_core::text::printable(wanted);
+            return Err(Failure::usage(
+                format!("find a stream that fits `{shown}`"),
+                "patterns choose among the streams of the pipeline file; name others in full",
+            ));
+        }
+    }
     if names.is_empty() {
         return Err(Failure::usage(
             format!(

@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 pub(crate) use self::load::{Request, Wanted, check_text};
 pub(crate) use self::problem::{Files, Problem};
 
-use self::files::{DestinationTable, PipelineFile, RunTable};
+use self::files::{DefaultsTable, DestinationTable, OnSchemaChange, PipelineFile, RunTable};
 use self::tree::{Node, Value};
 use crate::env::Environment;
 use crate::failure::{Failure, Outcome};
@@ -71,7 +71,40 @@ pub(crate) struct PipelineSettings {
     pub(crate) schedule: Option<Schedule>,
 }
 
+impl PipelineSettings {
+    /// What a sync of a source goes by that no pipeline file reads from: it has the source's name.
+    pub(crate) fn without_file(source: &SourceName) -> Self {
+        Self {
+            name: source.clone(),
+            source: source.clone(),
+            destination: None,
+            schedule: None,
+            file: PipelineFile {
+                source: source.to_string(),
+                destination: None,
+                schedule: None,
+                defaults: DefaultsTable::default(),
+                on_schema_change: OnSchemaChange::default(),
+                allow_empty_replace: false,
+                streams: std::collections::BTreeMap::new(),
+            },
+        }
+    }
+}
+
 impl Project {
+    /// The pipeline files that read from a source.
+    pub(crate) fn reading(&self, source: &SourceName) -> Outcome<Vec<PipelineSettings>> {
+        let mut reading = Vec::new();
+        for name in &self.pipelines {
+            let pipeline = self.pipeline(name)?;
+            if pipeline.source == *source {
+                reading.push(pipeline);
+            }
+        }
+        Ok(reading)
+    }
+
     /// The whole tree, for `config show`.
     pub(crate) fn tree(&self) -> &Node {
         &self.tree

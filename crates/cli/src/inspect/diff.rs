@@ -9,9 +9,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use arrow::record_batch::RecordBatch;
 use overlock_core::text::printable;
 use overlock_core::{Error, ErrorKind, Result};
+use overlock_local::Rows;
 use serde::Serialize;
 
-use super::target::Rows;
 use super::value;
 
 /// What changed.

@@ -8,10 +8,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use overlock_core::{
     DeleteMode, Error, ErrorKind, Result, SourceName, StreamName, SyncKey, Timestamp, WriteMode,
 };
+use overlock_local::Rows;
 use overlock_package as package;
 
 use super::grid::{batch_json_lines, csv_header, csv_lines};
-use super::target::Rows;
 
 /// Forms of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -58,7 +58,7 @@ pub(crate) enum Verb {
     Commits,
     /// Nulls, distinct values, range and a histogram of each column
     Stats(Columns),
-    /// Ask in SQL; tables have their streams' names
+    /// Ask in SQL; tables have their streams' names, a single file is `file`
     Sql(Sql),
     /// What changed between two commits
     Diff(Diff),

@@ -12,10 +12,10 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float64Type, Int64Type, TimestampMicrosecondType,
 };
 use overlock_core::{Error, ErrorKind, Result};
+use overlock_local::Rows;
 use serde::Serialize;
 
 use super::grid::cut;
-use super::target::Rows;
 use super::value;
 
 /// Distinct values that are counted exactly.
@@ -322,7 +322,8 @@ pub(super) fn picture(stats: &ColumnStats) -> String {
         return bars(buckets);
     }
     let share = |(text, count): &(String, u64)| {
-        let percent = u128::from(*count) * 100 / u128::from(stats.rows.max(1));
+        let rows = u128::from(stats.rows.max(1));
+        let percent = (u128::from(*count) * 100 + rows / 2) / rows;
         format!("{} {percent}%", cut(text))
     };
     stats.top.iter().map(share).collect::<Vec<_>>().join(", ")
@@ -363,7 +364,7 @@ mod tests {
 
     #[test]
     fn text_has_a_range_and_its_most_frequent_values() {
-        let texts = [[Some("b")].repeat(7), [Some("a")].repeat(2), vec![None]].concat();
+        let texts = [[Some("b")].repeat(7), [Some("a")].repeat(2), vec![None; 2]].concat();
         let column = StringArray::from(texts);
         let stats = stats(&(Arc::new(column) as ArrayRef));
         assert_eq!(
@@ -371,7 +372,7 @@ mod tests {
             (Some("a"), Some("b"))
         );
         assert_eq!(stats.top, [("b".to_owned(), 7), ("a".to_owned(), 2)]);
-        assert_eq!(picture(&stats), "b 70%, a 20%");
+        assert_eq!(picture(&stats), "b 64%, a 18%");
     }
 
     #[test]

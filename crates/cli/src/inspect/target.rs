@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::RecordBatch;
 use overlock_core::text::printable;
 use overlock_core::{CommitId, Error, ErrorKind, Result};
-use overlock_local::{Table, View};
-use overlock_package as package;
+use overlock_local::Table;
 
 use crate::app::App;
 use crate::config::Wanted;
@@ -127,44 +124,6 @@ pub(super) fn open(path: &Path) -> Result<Target> {
         .context("path", path.display()));
     }
     Ok(Target::File(path.to_owned()))
-}
-
-/// Rows to look at.
-#[derive(Debug)]
-pub(super) enum Rows {
-    /// Of a table.
-    Table(Table, View),
-    /// Of a file.
-    File(PathBuf),
-}
-
-/// Batches of rows.
-pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch>>>;
-
-impl Rows {
-    /// Their columns.
-    pub(super) fn schema(&self) -> Result<SchemaRef> {
-        match self {
-            Self::Table(table, view) => table.schema(*view),
-            Self::File(path) => Ok(package::file_info(path)?.schema),
-        }
-    }
-
-    /// How many there are.
-    pub(super) fn count(&self) -> Result<u64> {
-        match self {
-            Self::Table(table, view) => table.count(*view),
-            Self::File(path) => Ok(package::file_info(path)?.rows),
-        }
-    }
-
-    /// The rows, with these columns (`None`: all).
-    pub(super) fn scan(&self, columns: Option<&[String]>) -> Result<Batches> {
-        Ok(match self {
-            Self::Table(table, view) => Box::new(table.scan(*view, columns)?),
-            Self::File(path) => Box::new(package::read_file(path, columns)?),
-        })
-    }
 }
 
 /// A commit by its id, the beginning of its id, `head` or `head~2`.

@@ -7,7 +7,9 @@ use overlock_local::View;
 
 use super::export::{self, ExportForm};
 use super::samples::Project;
-use super::target::{self, Rows, Target};
+use overlock_local::Rows;
+
+use super::target::{self, Target};
 use super::verbs::{commits, files, rows, schema};
 use super::{ViewName, Which, stats};
 use crate::args::Format;

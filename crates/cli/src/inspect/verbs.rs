@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use arrow::record_batch::RecordBatch;
 use overlock_core::{Error, ErrorKind, Result};
-use overlock_local::{Table, View};
+use overlock_local::{Rows, Table, View};
 use serde_json::json;
 
 use super::export::{self, ExportForm};
-use super::target::{self, Rows, Target};
+use super::target::{self, Target};
 use super::{Columns, Diff, Export, Few, Sql, ViewName, Which, diff, grid, stats, value};
 use crate::app::App;
 use crate::args::Format;
@@ -351,12 +351,21 @@ fn short(text: &str) -> String {
     overlock_core::text::printable(&start) + ending
 }
 
+/// What a single file is called in SQL.
+#[cfg(feature = "sql")]
+const FILE_TABLE: &str = "file";
+
+#[cfg(feature = "sql")]
+fn rows_of(table: Table, sql: &Sql) -> Rows {
+    Rows::Table(table, sql.view.into())
+}
+
 #[cfg(feature = "sql")]
 pub(super) fn query(app: &App, target: &Target, sql: &Sql) -> Outcome {
     let mut tables = Vec::new();
     match target {
         Target::Table(name, table) => {
-            tables.push((name.clone(), table.clone(), sql.view.into()));
+            tables.push((name.clone(), rows_of(table.clone(), sql)));
             // Its neighbours too, so that it can be joined with them.
             let neighbours = table
                 .dir()
@@ -365,21 +374,16 @@ pub(super) fn query(app: &App, target: &Target, sql: &Sql) -> Outcome {
                 .transpose()?;
             for (other, dir) in neighbours.into_iter().flatten() {
                 if other.as_str() != name {
-                    tables.push((other.to_string(), Table::open(dir)?, sql.view.into()));
+                    tables.push((other.to_string(), rows_of(Table::open(dir)?, sql)));
                 }
             }
         }
         Target::Folder(found) => {
             for (name, dir) in found {
-                tables.push((name.clone(), Table::open(dir)?, sql.view.into()));
+                tables.push((name.clone(), rows_of(Table::open(dir)?, sql)));
             }
         }
-        Target::File(_) => {
-            return Err(Failure::usage(
-                "ask a single file in SQL",
-                "give a table or a folder of tables; `head`, `stats` and `export` work on a file",
-            ));
-        }
+        Target::File(path) => tables.push((FILE_TABLE.to_owned(), Rows::File(path.clone()))),
     }
     let answer =
         crate::app::runtime()?.block_on(overlock_local::sql::query(&tables, &sql.query))?;
@@ -485,7 +489,7 @@ pub(super) fn show_diff(output: &Output, target: &Target, wanted: &Diff) -> Outc
 pub(super) fn write(output: &Output, target: &Target, wanted_rows: &Export) -> Outcome {
     let rows = rows(target, &wanted_rows.columns.which)?;
     let columns = wanted(&wanted_rows.columns.columns);
-    let form = form(wanted_rows, output.format());
+    let form = form(wanted_rows, output.format())?;
     let Some(path) = &wanted_rows.output else {
         if form == ExportForm::Parquet {
             return Err(Failure::usage(
@@ -520,17 +524,26 @@ pub(super) fn write(output: &Output, target: &Target, wanted_rows: &Export) -> O
     Ok(())
 }
 
-fn form(wanted: &Export, format: Format) -> ExportForm {
+fn form(wanted: &Export, format: Format) -> Outcome<ExportForm> {
     let ending = wanted
         .output
         .as_deref()
         .and_then(std::path::Path::extension);
     let is_json = matches!(format, Format::Json | Format::Jsonl);
-    match (wanted.form, ending.and_then(std::ffi::OsStr::to_str)) {
+    let ending = ending.map(|ending| ending.to_string_lossy().to_lowercase());
+    Ok(match (wanted.form, ending.as_deref()) {
         (Some(form), _) => form,
         (None, Some("parquet")) => ExportForm::Parquet,
         (None, Some("jsonl" | "ndjson" | "json")) => ExportForm::Jsonl,
+        (None, Some("csv")) => ExportForm::Csv,
+        (None, Some(other)) => {
+            let other = overlock_core::text::printable(other);
+            return Err(Failure::usage(
+                format!("export to a file that ends in `.{other}`"),
+                "end its name in .csv, .jsonl or .parquet, or say the form: --as csv",
+            ));
+        }
         (None, None) if is_json => ExportForm::Jsonl,
-        (None, _) => ExportForm::Csv,
-    }
+        (None, None) => ExportForm::Csv,
+    })
 }

@@ -30,6 +30,8 @@ pub(crate) struct Ended {
     pub(crate) calls: u64,
     /// Wall time.
     pub(crate) elapsed: Duration,
+    /// What was asked to end it early.
+    pub(crate) stopped: Option<overlock_engine::StopReason>,
 }
 
 fn word(status: StreamStatus) -> &'static str {
@@ -286,6 +288,7 @@ mod tests {
             error: None,
             calls: 7,
             elapsed: Duration::from_secs(72),
+            stopped: None,
         };
         let end = end(std::slice::from_ref(&ended), 4);
         assert_eq!(

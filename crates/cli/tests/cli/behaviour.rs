@@ -191,6 +191,122 @@ fn state_is_listed_shown_and_reset_only_when_somebody_says_yes() {
 }
 
 #[test]
+fn what_was_synced_without_a_pipeline_file_has_a_state_to_look_at() {
+    let bench = Bench::new(&["Account"]);
+    bench.write_pipeline("other", &["Contact"], "");
+    // Two pipelines read from the source: the sync belongs to neither of them.
+    bench
+        .run(&["sync", "sfdc", "--stream", "User", "-q"])
+        .expect(0);
+    let list = bench.run(&["state", "list", "--json"]).expect(0).json();
+    let found: Vec<_> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| !row["commit"].is_null())
+        .map(|row| (row["pipeline"].as_str(), row["stream"].as_str()))
+        .collect();
+    assert_eq!(found, [(Some("sfdc"), Some("User"))]);
+    let ran = bench.run(&["state", "show", "sfdc.User"]).expect(2);
+    assert!(
+        ran.stderr.contains("several read from `sfdc`") && ran.stderr.contains("crm, other"),
+        "{}",
+        ran.stderr
+    );
+    std::fs::remove_file(bench.folder.path().join("pipelines/other.toml")).unwrap();
+    let ran = bench.run(&["state", "show", "sfdc.Account"]).expect(0);
+    assert!(ran.stdout.starts_with("crm.Account"), "{}", ran.stdout);
+    std::fs::remove_file(bench.folder.path().join("pipelines/crm.toml")).unwrap();
+    let ran = bench.run(&["state", "show", "sfdc.User"]).expect(0);
+    assert!(
+        ran.stdout.starts_with("sfdc.User\n  commit"),
+        "{}",
+        ran.stdout
+    );
+    bench
+        .run(&["state", "reset", "sfdc.User", "--yes"])
+        .expect(0);
+    let ran = bench.run(&["state", "show", "sdfc.User"]).expect(2);
+    assert!(
+        ran.stderr.contains("did you mean `sfdc`?"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_pattern_chooses_among_the_streams_of_the_pipeline_file() {
+    let bench = Bench::new(&["Account", "Contact", "Campaign"]);
+    let ran = bench
+        .run(&["sync", "sfdc", "--stream", "C*", "--json"])
+        .expect(0)
+        .json();
+    let names = ran["streams"].as_array().unwrap().iter();
+    let names: Vec<_> = names.map(|one| one["stream"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Campaign", "Contact"]);
+    let ran = bench.run(&["sync", "sfdc", "--stream", "Opp*"]).expect(2);
+    assert!(ran.stderr.contains("name others in full"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_single_file_answers_sql_and_an_unknown_ending_is_no_form() {
+    let bench = Bench::new(&["Account"]);
+    let rows =
+        bench.run(&["run", "--json"]).expect(0).json()["streams"][0]["rows_committed"].clone();
+    let files = bench
+        .run(&["inspect", "sfdc.Account", "files", "--json"])
+        .expect(0)
+        .json();
+    let file = files[0]["path"].as_str().unwrap();
+    if cfg!(feature = "sql") {
+        let ran = bench
+            .run(&[
+                "inspect",
+                file,
+                "sql",
+                "SELECT count(*) AS n FROM file",
+                "--json",
+            ])
+            .expect(0);
+        assert_eq!(ran.json()[0]["n"], rows);
+    }
+    let ran = bench
+        .run(&["inspect", "sfdc.Account", "export", "-o", "accounts.xlsx"])
+        .expect(2);
+    assert!(
+        ran.stderr.contains(".csv, .jsonl or .parquet"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!bench.folder.path().join("accounts.xlsx").exists());
+}
+
+#[test]
+fn a_limit_that_lets_nothing_through_says_so() {
+    let bench = Bench::new(&["Account"]);
+    let ran = bench.run(&["run", "--max-api-calls", "2"]).expect(9);
+    assert!(
+        ran.stderr.contains("before a row was read"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_matter_of_the_command_line() {
+    let bench = Bench::new(&["Account"]);
+    let port = bench
+        .sandbox
+        .base_url()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
+    let ran = bench.run(&["sandbox", "--port", &port]).expect(2);
+    assert!(ran.stderr.contains("choose another port"), "{}", ran.stderr);
+}
+
+#[test]
 fn check_says_one_line_per_check_and_discover_lists_streams() {
     let bench = Bench::new(&["Account"]);
     let ran = bench.run(&["check"]).expect(0);
