@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef};
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
@@ -126,7 +126,7 @@ impl<W: Write + Send> Encoder<W> {
         let batches = std::mem::take(&mut self.waiting);
         let size = |index: usize| -> usize {
             let columns = batches.iter().map(|batch| batch.column(index));
-            columns.map(|column| column.get_buffer_memory_size()).sum()
+            columns.map(Array::get_buffer_memory_size).sum()
         };
         let fields = self.schema.fields().iter().enumerate();
         let mut jobs: Vec<_> = fields.zip(&mut self.columns).collect();

@@ -118,7 +118,7 @@ fn calendar_day(text: &[u8; 10]) -> Option<i32> {
     let year = y1 * 1000 + y2 * 100 + y3 * 10 + y4;
     let month = usize::try_from(m1 * 10 + m2).unwrap_or(0);
     let day = d1 * 10 + d2;
-    let is_leap = year & 3 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let before = if is_leap { LEAP_YEAR } else { COMMON_YEAR };
     let begin = *before.get(month)?;
     // Month 0 has no days, and neither has month 13.
