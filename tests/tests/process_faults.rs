@@ -99,6 +99,35 @@ fn r3_a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn r4_a_panic_in_a_task_is_exit_1_and_loses_nothing() {
+    // covers: R4
+    for point in [
+        "S3.after_page",
+        "P4.part_written",
+        "P6.before_seal",
+        "P7.before_commit",
+    ] {
+        let lab = lab();
+        let outcome = lab.run_armed(&format!("{point}=panic")).expect(1);
+        assert!(outcome.stderr.contains("crash point"), "{}", outcome.stderr);
+        lab.settle_and_judge();
+    }
+}
+
+#[test]
+fn r5_a_run_that_slept_goes_on() {
+    // covers: R5
+    let lab = lab();
+    let child = hanging(&lab);
+    signal(child.id(), Signal::STOP);
+    std::thread::sleep(Duration::from_secs(2));
+    signal(child.id(), Signal::CONT);
+    lab.sandbox.faults().clear();
+    end(child).expect(0);
+    lab.settle_and_judge();
+}
+
+#[test]
 fn r7_a_closed_stderr_does_not_stop_a_run() {
     // covers: R7
     let lab = lab();

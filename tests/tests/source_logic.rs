@@ -84,6 +84,30 @@ fn l3_a_row_of_the_very_second_that_the_state_names_is_read() {
 }
 
 #[test]
+fn l15_a_change_of_the_clocks_moves_no_window() {
+    // covers: L15
+    // Clocks in New York go from 02:00 to 03:00 on this day, at 07:00 UTC.
+    let start = Timestamp::parse("2026-03-08T06:30:00Z").unwrap();
+    let mut options = SandboxOptions::tiny(22, start);
+    options.world.drift = false;
+    options.evolves = false;
+    let lab = Lab::with_options(options, &["Account"]).environment("TZ", "America/New_York");
+    lab.run().expect(0);
+    for minutes in [20, 15, 40] {
+        lab.sandbox
+            .clock()
+            .advance(Duration::from_secs(minutes * 60));
+        let now = lab.now();
+        let id = ids(&lab, "Account", 1).remove(0);
+        lab.sandbox
+            .with_world(|world| world.touch("Account", &id, now))
+            .unwrap();
+        lab.run().expect(0);
+    }
+    lab.settle_and_judge();
+}
+
+#[test]
 fn l5_a_row_newer_than_the_window_waits_for_the_next_run() {
     // covers: L5
     let lab = Lab::new(21, &["Account"]).source("settle = \"5m\"");

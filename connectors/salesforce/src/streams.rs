@@ -12,13 +12,11 @@ use crate::{api, hints};
 /// Source column that says whether a row is in the recycle bin.
 pub const IS_DELETED: &str = "IsDeleted";
 
+/// When a row was made; the only stamp of history objects.
+const CREATED: &str = "CreatedDate";
+
 /// Fields that a window may be cut by, best first. Each is set by the system.
-const REPLICATION_KEYS: &[&str] = &[
-    "SystemModstamp",
-    "LastModifiedDate",
-    "CreatedDate",
-    "LoginTime",
-];
+const REPLICATION_KEYS: &[&str] = &["SystemModstamp", "LastModifiedDate", CREATED, "LoginTime"];
 
 /// How a field becomes a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,7 +138,15 @@ pub fn stream(object: &Object) -> Result<Stream> {
     let replication_key = replication_key(object).map(ToOwned::to_owned);
     let deletes = if has(IS_DELETED) {
         columns.push(Column::new(stream::DELETED, DataType::Boolean, true));
-        Deletes::Reported
+        if replication_key.as_deref() == Some(CREATED) {
+            notes.push(
+                "increments do not see deleted rows: deleting does not move CreatedDate; refresh fully now and then"
+                    .to_owned(),
+            );
+            Deletes::NotReported
+        } else {
+            Deletes::Reported
+        }
     } else {
         notes.push("deleted rows are not seen: the object has no IsDeleted".to_owned());
         Deletes::NotReported
@@ -364,6 +370,14 @@ mod tests {
         ]))
         .unwrap();
         assert_eq!(deleted.deletes, Deletes::Reported);
+        let history = stream_of(&object(vec![
+            field("Id", "id"),
+            field(IS_DELETED, "boolean"),
+            field(CREATED, "datetime"),
+        ]))
+        .unwrap();
+        assert_eq!(history.deletes, Deletes::NotReported);
+        assert!(history.schema.field_with_name(stream::DELETED).is_ok());
         let names: Vec<_> = deleted
             .schema
             .fields()

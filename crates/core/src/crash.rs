@@ -63,7 +63,7 @@ macro_rules! crash_point {
 pub const ENABLED: bool = cfg!(feature = "failpoints");
 
 /// Arms the crash points of this process from a text, once:
-/// `NAME` or `NAME:3` aborts at the first or third time NAME is reached;
+/// `NAME` or `NAME:3` aborts at the first or third time NAME is reached, `NAME=panic` panics there instead;
 /// `seed=7,p=0.01` aborts at each point with this probability;
 /// `log=PATH` appends the name of each point that is reached to a file.
 /// Several may be joined by `;`.
@@ -103,10 +103,16 @@ mod imp {
 
     #[derive(Default)]
     struct Plan {
-        at: Option<(String, u64)>,
+        at: Option<At>,
         random: Option<(AtomicU64, f64)>,
         log: Option<Mutex<std::fs::File>>,
         seen: AtomicU64,
+    }
+
+    struct At {
+        name: String,
+        nth: u64,
+        panic: bool,
     }
 
     static PLAN: OnceLock<Plan> = OnceLock::new();
@@ -131,11 +137,19 @@ mod imp {
                 let seed: u64 = seed.parse().map_err(|_| refuse())?;
                 plan.random = Some((AtomicU64::new(seed), p.parse().map_err(|_| refuse())?));
             } else {
+                let (item, panic) = match item.strip_suffix("=panic") {
+                    Some(item) => (item, true),
+                    None => (item, false),
+                };
                 let (name, nth) = item.split_once(':').unwrap_or((item, "1"));
                 if !super::POINTS.contains(&name) {
                     return Err(refuse());
                 }
-                plan.at = Some((name.to_owned(), nth.parse().map_err(|_| refuse())?));
+                plan.at = Some(At {
+                    name: name.to_owned(),
+                    nth: nth.parse().map_err(|_| refuse())?,
+                    panic,
+                });
             }
         }
         PLAN.set(plan).map_err(|_| refuse())
@@ -153,10 +167,12 @@ mod imp {
         {
             std::process::abort();
         }
-        if let Some((wanted, nth)) = &plan.at
-            && wanted == name
-            && plan.seen.fetch_add(1, Ordering::SeqCst) + 1 == *nth
+        if let Some(at) = &plan.at
+            && at.name == name
+            && plan.seen.fetch_add(1, Ordering::SeqCst) + 1 == at.nth
         {
+            // A defect of ours, as far as everybody above is concerned.
+            assert!(!at.panic, "crash point {name}");
             std::process::abort();
         }
         if let Some((state, p)) = &plan.random {

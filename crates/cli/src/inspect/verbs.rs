@@ -355,6 +355,27 @@ fn short(text: &str) -> String {
 #[cfg(feature = "sql")]
 const FILE_TABLE: &str = "file";
 
+/// Longest query. The planner goes down one level of the stack for each `OR`.
+#[cfg(feature = "sql")]
+const MAX_QUERY_BYTES: usize = 64 << 10;
+
+/// Stack for the longest query; only what is used takes memory.
+#[cfg(feature = "sql")]
+const STACK_BYTES: usize = 512 << 20;
+
+#[cfg(feature = "sql")]
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .map_err(|error| Error::new(ErrorKind::Io, "start a thread").source(error))?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 #[cfg(feature = "sql")]
 fn rows_of(table: Table, sql: &Sql) -> Rows {
     Rows::Table(table, sql.view.into())
@@ -362,6 +383,12 @@ fn rows_of(table: Table, sql: &Sql) -> Rows {
 
 #[cfg(feature = "sql")]
 pub(super) fn query(app: &App, target: &Target, sql: &Sql) -> Outcome {
+    if sql.query.len() > MAX_QUERY_BYTES {
+        return Err(Failure::usage(
+            "run a query of more than 64 KiB",
+            "join with a table instead of listing its values",
+        ));
+    }
     let mut tables = Vec::new();
     match target {
         Target::Table(name, table) => {
@@ -385,8 +412,10 @@ pub(super) fn query(app: &App, target: &Target, sql: &Sql) -> Outcome {
         }
         Target::File(path) => tables.push((FILE_TABLE.to_owned(), Rows::File(path.clone()))),
     }
-    let answer =
-        crate::app::runtime()?.block_on(overlock_local::sql::query(&tables, &sql.query))?;
+    let answer = with_deep_stack(|| {
+        let answer = overlock_local::sql::query(&tables, &sql.query);
+        Ok(crate::app::runtime()?.block_on(answer)?)
+    })?;
     let schema = answer.first().map_or_else(
         || std::sync::Arc::new(arrow::datatypes::Schema::empty()),
         RecordBatch::schema,

@@ -270,6 +270,17 @@ fn a_single_file_answers_sql_and_an_unknown_ending_is_no_form() {
             .expect(0);
         assert_eq!(ran.json()[0]["n"], rows);
     }
+    if cfg!(feature = "sql") {
+        let long = format!(
+            "SELECT count(*) FROM file WHERE 1=2{}",
+            " OR 1=2".repeat(2_000)
+        );
+        bench.run(&["inspect", file, "sql", &long]).expect(0);
+        let ran = bench
+            .run(&["inspect", file, "sql", &long.repeat(8)])
+            .expect(2);
+        assert!(ran.stderr.contains("64 KiB"), "{}", ran.stderr);
+    }
     let ran = bench
         .run(&["inspect", "sfdc.Account", "export", "-o", "accounts.xlsx"])
         .expect(2);
