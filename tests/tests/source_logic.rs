@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use overlock_core::Timestamp;
 use overlock_local::View;
-use overlock_salesforce::emulator::{JobFault, Moment, Outcome, Value};
+use overlock_salesforce::emulator::{JobFault, Moment, Outcome, SandboxOptions, Value};
 use overlock_sandbox::{Fault, Match};
 use overlock_tests::lab::Lab;
 
