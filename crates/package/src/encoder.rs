@@ -26,6 +26,9 @@ type Result<T> = std::result::Result<T, ParquetError>;
 /// Rows that are worth waking the other threads for.
 const ENOUGH_ROWS: usize = 8192;
 
+/// Memory of rows that is, however few they are. Bounds what waits.
+const ENOUGH_BYTES: usize = 4 << 20;
+
 /// Writes one Parquet file.
 #[derive(Debug)]
 pub(crate) struct Encoder<W: Write + Send> {
@@ -104,7 +107,9 @@ impl<W: Write + Send> Encoder<W> {
             self.waiting.push(batch.slice(offset, length));
             offset += length;
             let is_full = self.rows + self.waiting_rows() >= most;
-            if is_full || self.waiting_rows() >= ENOUGH_ROWS {
+            let is_enough = self.waiting_rows() >= ENOUGH_ROWS
+                || self.waiting_bytes() >= ENOUGH_BYTES.min(self.limits.bytes);
+            if is_full || is_enough {
                 self.encode()?;
             }
             if is_full || self.held_bytes() >= self.limits.bytes {
@@ -116,6 +121,11 @@ impl<W: Write + Send> Encoder<W> {
 
     fn waiting_rows(&self) -> usize {
         self.waiting.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        let sizes = self.waiting.iter().map(RecordBatch::get_array_memory_size);
+        sizes.sum()
     }
 
     /// Encodes the rows that wait, each column on whichever thread is free.
@@ -187,30 +197,27 @@ impl<W: Write + Send> Encoder<W> {
         self.file.finish()
     }
 
-    /// Memory that the row group under construction holds. What the encoders estimate to write may be more
+    /// Memory that the encoded rows of the row group hold. What the encoders estimate to write may be more
     /// for columns that compress badly; then that counts.
     fn held_bytes(&self) -> usize {
         let memory: usize = self.leaves().map(ArrowColumnWriter::memory_size).sum();
-        memory.max(self.unwritten_bytes())
+        memory.max(self.encoded_bytes())
     }
 
-    /// Estimated bytes of the row group under construction, once written.
-    fn unwritten_bytes(&self) -> usize {
-        let encoded: usize = self
-            .leaves()
+    /// Estimated bytes of the encoded rows of the row group, once written.
+    fn encoded_bytes(&self) -> usize {
+        self.leaves()
             .map(ArrowColumnWriter::get_estimated_total_bytes)
-            .sum();
-        let waiting = self.waiting.iter().map(RecordBatch::get_array_memory_size);
-        encoded + waiting.sum::<usize>()
+            .sum()
     }
 
     fn leaves(&self) -> impl Iterator<Item = &ArrowColumnWriter> {
         self.columns.iter().flat_map(|column| &column.0)
     }
 
-    /// Bytes written and to be written.
+    /// Bytes written and to be written; rows that wait count as they are in memory.
     pub(crate) fn size(&self) -> usize {
-        self.file.bytes_written() + self.unwritten_bytes()
+        self.file.bytes_written() + self.encoded_bytes() + self.waiting_bytes()
     }
 
     /// Where the file goes. What is written to it by others ends up within the file.

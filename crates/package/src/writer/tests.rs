@@ -139,6 +139,22 @@ fn row_groups_end_by_rows_and_by_bytes() {
 }
 
 #[test]
+fn rows_that_compress_well_share_a_row_group_however_wide_they_are() {
+    let work = temp_dir();
+    let mut writer = create(&work, Settings::default());
+    let text = "wide ".repeat(2_000);
+    let wide =
+        |range: std::ops::Range<i64>| -> Vec<Row> { range.map(|id| row(id, 1, &text)).collect() };
+    // 40 MB of rows, of which little is left once they are encoded.
+    for start in (0..4_000).step_by(500) {
+        writer.write(&batch(&wide(start..start + 500))).unwrap();
+    }
+    let package = writer.seal(None, true, None).unwrap();
+    let info = crate::file_info(&package.dir.join("part-00001.parquet")).unwrap();
+    assert_eq!((info.rows, info.row_groups), (4_000, 1));
+}
+
+#[test]
 fn a_batch_of_wide_rows_reaches_the_encoder_in_slices() {
     assert_eq!(slice_rows(8192, 1000), 8192);
     assert_eq!(slice_rows(8192, SLICE_BYTES * 4), 2048);
