@@ -55,16 +55,19 @@ pub(crate) fn folder(table: &Path, parent: Option<CommitId>) -> PathBuf {
 /// The commit with this parent, if there is one.
 pub(crate) fn load(table: &Path, parent: Option<CommitId>) -> Result<Option<CommitInfo>> {
     let dir = folder(table, parent);
-    let package = match manifest::load(&dir) {
+    let mut package = manifest::load(&dir);
+    if is_missing(&package) {
+        // A folder without a manifest was never committed by us: a commit is one rename.
+        if fs::list(&dir)?.is_none_or(|entries| entries.is_empty()) {
+            return Ok(None);
+        }
+        // That rename may have come between the two looks.
+        package = manifest::load(&dir);
+    }
+    let package = match package {
         Ok(package) => package,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // A folder without a manifest was never committed by us: a commit is one rename.
-            let empty = fs::list(&dir)?.is_none_or(|entries| entries.is_empty());
-            return if empty {
-                Ok(None)
-            } else {
-                Err(damaged(&dir, "its manifest is missing"))
-            };
+            return Err(damaged(&dir, "its manifest is missing"));
         }
         Err(error) if error.kind() == ErrorKind::Data => {
             return Err(error.while_doing("read a commit").hint(DAMAGED_HINT));
@@ -77,6 +80,10 @@ pub(crate) fn load(table: &Path, parent: Option<CommitId>) -> Result<Option<Comm
     let at = committed_at(&dir, &package.manifest);
     let commit = package.manifest.to_commit(at);
     Ok(Some(CommitInfo { commit, package }))
+}
+
+fn is_missing<T>(found: &Result<T>) -> bool {
+    matches!(found, Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
 const DAMAGED_HINT: &str = "restore the folder from a backup, or move the whole table away and sync it again from the start";

@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -266,6 +267,35 @@ async fn of_many_runners_on_one_head_exactly_one_gets_through() {
     }
     assert_eq!(world.table().commits().len(), 10);
     assert_eq!(world.rows(View::Current).len(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_while_a_commit_lands_sees_it_or_not() {
+    let world = World::new();
+    let first = Sample::new(None, WriteMode::Append);
+    let mut head = world.commit(&first, &[row(0, 1, "x")]).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let lookers: Vec<_> = (0..3)
+        .map(|_| {
+            let (local, done) = (world.local(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut seen = None;
+                while !done.load(Ordering::Relaxed) {
+                    let now = local.head(&key()).await.unwrap().map(|head| head.at);
+                    assert!(now >= seen);
+                    seen = now;
+                }
+            })
+        })
+        .collect();
+    for id in 1..150 {
+        let next = Sample::new(Some(head.id), WriteMode::Append);
+        head = world.commit(&next, &[row(id, 1, "x")]).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    for looker in lookers {
+        looker.await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
