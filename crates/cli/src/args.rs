@@ -343,11 +343,17 @@ pub(crate) enum State {
     Show {
         /// PIPELINE.STREAM or SOURCE.STREAM
         key: String,
+        /// Destination [default: the pipeline's own, or the only one]
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
     },
     /// Forget where a stream continues: the next run reads from the beginning
     Reset {
         /// PIPELINE.STREAM or SOURCE.STREAM
         key: String,
+        /// Destination [default: the pipeline's own, or the only one]
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
     },
 }
 

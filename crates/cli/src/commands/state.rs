@@ -23,8 +23,8 @@ use crate::suggest;
 pub(crate) fn run(app: &App, verb: State) -> Outcome<u8> {
     match verb {
         State::List { pipelines } => list(app, &pipelines),
-        State::Show { key } => show(app, &key),
-        State::Reset { key } => reset(app, &key),
+        State::Show { key, to } => show(app, &key, to.as_deref()),
+        State::Reset { key, to } => reset(app, &key, to.as_deref()),
     }
 }
 
@@ -38,13 +38,16 @@ fn list(app: &App, names: &[String]) -> Outcome<u8> {
         }
         // What was synced by hand, without a pipeline file.
         for source in project.sources() {
+            if project.pipelines.iter().any(|name| name == source) {
+                continue;
+            }
             let source = SourceName::new(source)?;
-            if !project
-                .pipelines
-                .iter()
-                .any(|name| *name == source.as_str())
-            {
-                pipelines.push(PipelineSettings::without_file(&source));
+            let destinations = project.destinations();
+            if destinations.is_empty() {
+                pipelines.push(PipelineSettings::without_file(&source, None));
+            }
+            for to in destinations {
+                pipelines.push(PipelineSettings::without_file(&source, Some(to)));
             }
         }
     } else {
@@ -91,8 +94,8 @@ fn list(app: &App, names: &[String]) -> Outcome<u8> {
     App::ok()
 }
 
-fn show(app: &App, key: &str) -> Outcome<u8> {
-    let (project, pipeline, key) = find(app, key)?;
+fn show(app: &App, key: &str, to: Option<&str>) -> Outcome<u8> {
+    let (project, pipeline, key) = find(app, key, to)?;
     let destination = open(app, &project, &pipeline)?;
     let runtime = runtime()?;
     let head = runtime.block_on(interruptible(
@@ -125,8 +128,8 @@ fn show(app: &App, key: &str) -> Outcome<u8> {
     App::ok()
 }
 
-fn reset(app: &App, key: &str) -> Outcome<u8> {
-    let (project, pipeline, key) = find(app, key)?;
+fn reset(app: &App, key: &str, to: Option<&str>) -> Outcome<u8> {
+    let (project, pipeline, key) = find(app, key, to)?;
     let destination = open(app, &project, &pipeline)?;
     app.output.confirm(&format!(
         "Forget where {key} continues? Rows stay; the next run reads everything again."
@@ -156,7 +159,7 @@ fn reset(app: &App, key: &str) -> Outcome<u8> {
 }
 
 /// `PIPELINE.STREAM` or `SOURCE.STREAM`, checked against the files and the tables that are there.
-fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
+fn find(app: &App, key: &str, to: Option<&str>) -> Outcome<(Project, PipelineSettings, SyncKey)> {
     let Some((name, stream)) = key.split_once('.') else {
         return Err(Failure::usage(
             format!("read `{}` as a key", overlock_core::text::printable(key)),
@@ -170,10 +173,14 @@ fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
         .any(|known| known == name);
     let (project, pipeline) = if is_pipeline {
         let project = app.project(Wanted::Named(vec![name.to_owned()]))?;
-        let pipeline = project.pipeline(name)?;
+        let mut pipeline = project.pipeline(name)?;
+        if let Some(to) = to {
+            project.destination(Some(to))?;
+            pipeline.destination = Some(to.to_owned());
+        }
         (project, pipeline)
     } else {
-        of_source(app, name)?
+        of_source(app, name, to)?
     };
     let known = streams(app, &project, &pipeline)?;
     let Some(found) = known.iter().find(|known| known.as_str() == stream) else {
@@ -190,7 +197,7 @@ fn find(app: &App, key: &str) -> Outcome<(Project, PipelineSettings, SyncKey)> {
 }
 
 /// The pipeline that reads from a source, as `sync` would choose it.
-fn of_source(app: &App, name: &str) -> Outcome<(Project, PipelineSettings)> {
+fn of_source(app: &App, name: &str, to: Option<&str>) -> Outcome<(Project, PipelineSettings)> {
     let project = app.project(Wanted::All)?;
     if !project.sources().contains(&name) {
         let known = project.pipelines.iter().map(String::as_str);
@@ -203,18 +210,7 @@ fn of_source(app: &App, name: &str) -> Outcome<(Project, PipelineSettings)> {
         ));
     }
     let source = project.require_source(name)?;
-    let mut reading = project.reading(&source)?;
-    let pipeline = match reading.len() {
-        0 => PipelineSettings::without_file(&source),
-        1 => reading.remove(0),
-        _ => {
-            let names: Vec<&str> = reading.iter().map(|one| one.name.as_str()).collect();
-            return Err(Failure::usage(
-                format!("choose a pipeline: several read from `{source}`"),
-                format!("name one of them: {}", names.join(", ")),
-            ));
-        }
-    };
+    let pipeline = project.by_hand(&source, to)?;
     Ok((project, pipeline))
 }
 

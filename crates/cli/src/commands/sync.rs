@@ -1,7 +1,4 @@
 //! `overlock sync SOURCE [--stream S]`: streams of one source now.
-//!
-//! If exactly one pipeline file reads from the source, its name and its settings are used, so that both
-//! go on from the same state. Otherwise the source's name stands for the pipeline.
 
 use std::sync::Arc;
 
@@ -11,38 +8,17 @@ use overlock_engine::{Pipeline, StreamPlan};
 use crate::app::App;
 use crate::args::Sync;
 use crate::commands::run::{Job, REST, glob, report, stream_settings};
+use crate::config::Wanted;
 use crate::config::files::StreamTable;
-use crate::config::{PipelineSettings, Wanted};
 use crate::failure::{Failure, Outcome};
 
 /// Syncs the streams.
 pub(crate) fn run(app: &App, arguments: &Sync) -> Outcome<u8> {
     let project = app.project(Wanted::All)?;
     let source = project.require_source(&arguments.source)?;
-    let mut reading = project.reading(&source)?;
-    let mut settings = match reading.len() {
-        1 => reading.remove(0),
-        _ => PipelineSettings::without_file(&source),
-    };
+    let mut settings = project.by_hand(&source, arguments.to.as_deref())?;
     // A sync by hand is not the scheduled run: its time limit does not hold here.
     settings.file.schedule = None;
-    match &arguments.to {
-        Some(to) => {
-            project.destination(Some(to))?;
-            settings.destination = Some(to.clone());
-        }
-        None if settings.destination.is_none() => {
-            let destinations = project.destinations();
-            if destinations.len() > 1 {
-                return Err(Failure::usage(
-                    "choose a destination: the project has several",
-                    format!("name one with --to: {}", destinations.join(", ")),
-                ));
-            }
-            settings.destination = destinations.first().map(|only| (*only).to_owned());
-        }
-        None => {}
-    }
     let mut plan = Pipeline {
         name: settings.name.clone(),
         source,

@@ -73,11 +73,11 @@ pub(crate) struct PipelineSettings {
 
 impl PipelineSettings {
     /// What a sync of a source goes by that no pipeline file reads from: it has the source's name.
-    pub(crate) fn without_file(source: &SourceName) -> Self {
+    pub(crate) fn without_file(source: &SourceName, destination: Option<&str>) -> Self {
         Self {
             name: source.clone(),
             source: source.clone(),
-            destination: None,
+            destination: destination.map(ToOwned::to_owned),
             schedule: None,
             file: PipelineFile {
                 source: source.to_string(),
@@ -93,8 +93,15 @@ impl PipelineSettings {
 }
 
 impl Project {
-    /// The pipeline files that read from a source.
-    pub(crate) fn reading(&self, source: &SourceName) -> Outcome<Vec<PipelineSettings>> {
+    /// What a source is synced by when no pipeline is named, and to where.
+    ///
+    /// If exactly one pipeline file reads from the source, its name and its settings hold, so that both
+    /// go on from the same state. Otherwise the source's name stands for the pipeline.
+    pub(crate) fn by_hand(
+        &self,
+        source: &SourceName,
+        to: Option<&str>,
+    ) -> Outcome<PipelineSettings> {
         let mut reading = Vec::new();
         for name in &self.pipelines {
             let pipeline = self.pipeline(name)?;
@@ -102,7 +109,24 @@ impl Project {
                 reading.push(pipeline);
             }
         }
-        Ok(reading)
+        let mut settings = match reading.len() {
+            1 => reading.remove(0),
+            _ => PipelineSettings::without_file(source, None),
+        };
+        if let Some(to) = to {
+            self.destination(Some(to))?;
+            settings.destination = Some(to.to_owned());
+        } else if settings.destination.is_none() {
+            let destinations = self.destinations();
+            if destinations.len() > 1 {
+                return Err(Failure::usage(
+                    "choose a destination: the project has several",
+                    format!("name one with --to: {}", destinations.join(", ")),
+                ));
+            }
+            settings.destination = destinations.first().map(|only| (*only).to_owned());
+        }
+        Ok(settings)
     }
 
     /// The whole tree, for `config show`.

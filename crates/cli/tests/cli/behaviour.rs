@@ -193,6 +193,7 @@ fn state_is_listed_shown_and_reset_only_when_somebody_says_yes() {
 #[test]
 fn what_was_synced_without_a_pipeline_file_has_a_state_to_look_at() {
     let bench = Bench::new(&["Account"]);
+    bench.write_project("path = \"lake\"");
     bench.write_pipeline("other", &["Contact"], "");
     // Two pipelines read from the source: the sync belongs to neither of them.
     bench
@@ -207,11 +208,11 @@ fn what_was_synced_without_a_pipeline_file_has_a_state_to_look_at() {
         .map(|row| (row["pipeline"].as_str(), row["stream"].as_str()))
         .collect();
     assert_eq!(found, [(Some("sfdc"), Some("User"))]);
-    let ran = bench.run(&["state", "show", "sfdc.User"]).expect(2);
+    let ran = bench.run(&["state", "show", "sfdc.User"]).expect(0);
     assert!(
-        ran.stderr.contains("several read from `sfdc`") && ran.stderr.contains("crm, other"),
+        ran.stdout.starts_with("sfdc.User\n  commit"),
         "{}",
-        ran.stderr
+        ran.stdout
     );
     std::fs::remove_file(bench.folder.path().join("pipelines/other.toml")).unwrap();
     let ran = bench.run(&["state", "show", "sfdc.Account"]).expect(0);
@@ -232,6 +233,49 @@ fn what_was_synced_without_a_pipeline_file_has_a_state_to_look_at() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn with_several_destinations_a_state_is_looked_for_where_it_was_put() {
+    let bench = Bench::new(&["Account"]);
+    bench.write_project("path = \"lake\"\n[destination.pond]\nkind = \"local\"\npath = \"pond\"");
+    bench.write_pipeline("crm", &["Account"], "destination = \"lake\"");
+    bench.write_pipeline("other", &["Contact"], "destination = \"lake\"");
+    let sync = ["sync", "sfdc", "--stream", "User", "-q"];
+    let ran = bench.run(&sync).expect(2);
+    assert!(ran.stderr.contains("--to: lake, pond"), "{}", ran.stderr);
+    bench
+        .run(&[&sync[..], &["--to", "pond"]].concat())
+        .expect(0);
+    let list = bench.run(&["state", "list"]).expect(0);
+    assert!(list.stdout.contains("User"), "{}", list.stdout);
+    let show = ["state", "show", "sfdc.User"];
+    let ran = bench.run(&show).expect(2);
+    assert!(ran.stderr.contains("--to: lake, pond"), "{}", ran.stderr);
+    let ran = bench
+        .run(&[&show[..], &["--to", "pond"]].concat())
+        .expect(0);
+    assert!(
+        ran.stdout.starts_with("sfdc.User\n  commit"),
+        "{}",
+        ran.stdout
+    );
+    bench
+        .run(&[&show[..], &["--to", "lake"]].concat())
+        .expect(2);
+    // A pipeline's state at another destination than its own.
+    bench.run(&["run", "crm", "-q"]).expect(0);
+    let ran = bench
+        .run(&["state", "show", "crm.Account", "--to", "pond"])
+        .expect(0);
+    assert!(
+        ran.stdout.contains("nothing is committed"),
+        "{}",
+        ran.stdout
+    );
+    bench
+        .run(&["state", "reset", "crm.Account", "--to", "sea", "--yes"])
+        .expect(2);
 }
 
 #[test]
