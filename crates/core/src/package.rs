@@ -122,6 +122,9 @@ pub struct Manifest {
     /// Values that were kept in `_extra`.
     #[serde(default)]
     pub extra_values: u64,
+    /// The files have the column `_row` after those of the schema.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub row_numbers: bool,
 }
 
 /// One finished Parquet file of a package.

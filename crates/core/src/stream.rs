@@ -15,6 +15,10 @@ pub const SYNCED_AT: &str = "_synced_at";
 /// Reserved column that a destination adds: the id of the commit.
 pub const COMMIT_ID: &str = "_commit_id";
 
+/// Reserved column that a package may have in its files: the number of the row in the package, from 0. It tells
+/// which of two equal versions was read later where a destination keeps no order.
+pub const ROW: &str = "_row";
+
 /// Metadata key of a field; the value `json` marks text that holds JSON.
 pub const TYPE_METADATA: &str = "overlock.type";
 

@@ -24,6 +24,7 @@ use overlock_core::{
     WriteMode,
 };
 
+use crate::Settings;
 use crate::sample::{Row, Sample, batch, key, row, rows_of, schema, state, tombstone};
 
 /// A destination in a world of its own.
@@ -38,6 +39,11 @@ pub trait Subject: Send + Sync {
     /// The rows a reader sees now, with at least the columns `id`, `version`, `note` and `_deleted`;
     /// empty if there is no table.
     async fn rows(&self, key: &SyncKey) -> Result<Vec<RecordBatch>>;
+
+    /// How packages for this destination are written.
+    fn settings(&self) -> Settings {
+        Settings::default()
+    }
 
     /// From now on this many operations of the destination succeed and all later ones fail; `None`:
     /// all succeed again.
@@ -82,7 +88,7 @@ async fn head(subject: &impl Subject) -> Option<Commit> {
 }
 
 async fn commit(subject: &impl Subject, sample: &Sample, rows: &[Row]) -> Commit {
-    let package = sample.seal(subject.work_dir(), rows);
+    let package = sample.seal_with(subject.work_dir(), subject.settings(), rows);
     subject.destination().commit(&package).await.unwrap()
 }
 
@@ -99,7 +105,7 @@ async fn nothing_has_no_head(subject: &impl Subject) {
 async fn a_commit_shows_rows_and_state_together(subject: &impl Subject) {
     let given = [row(1, 1, "a"), row(2, 1, "b")];
     let sample = Sample::new(None, WriteMode::Merge);
-    let package = sample.seal(subject.work_dir(), &given);
+    let package = sample.seal_with(subject.work_dir(), subject.settings(), &given);
     assert!(
         rows(subject).await.is_empty(),
         "a package is seen before it is committed"
@@ -115,7 +121,11 @@ async fn a_commit_shows_rows_and_state_together(subject: &impl Subject) {
 
 /// D1.
 async fn committing_again_changes_nothing(subject: &impl Subject) {
-    let package = Sample::new(None, WriteMode::Append).seal(subject.work_dir(), &[row(1, 1, "a")]);
+    let package = Sample::new(None, WriteMode::Append).seal_with(
+        subject.work_dir(),
+        subject.settings(),
+        &[row(1, 1, "a")],
+    );
     let first = subject.destination().commit(&package).await.unwrap();
     let again = subject.destination().commit(&package).await.unwrap();
     assert_eq!(again, first, "D1");
@@ -131,14 +141,29 @@ async fn only_a_child_of_the_head_is_committed(subject: &impl Subject) {
         &[row(1, 1, "a")],
     )
     .await;
-    let one = sample(&first, WriteMode::Merge).seal(subject.work_dir(), &[row(2, 1, "one")]);
-    let other = sample(&first, WriteMode::Merge).seal(subject.work_dir(), &[row(3, 1, "other")]);
+    let one = sample(&first, WriteMode::Merge).seal_with(
+        subject.work_dir(),
+        subject.settings(),
+        &[row(2, 1, "one")],
+    );
+    let other = sample(&first, WriteMode::Merge).seal_with(
+        subject.work_dir(),
+        subject.settings(),
+        &[row(3, 1, "other")],
+    );
     let newest = subject.destination().commit(&one).await.unwrap();
     let orphans = [
         other,
-        Sample::new(None, WriteMode::Merge).seal(subject.work_dir(), &[row(4, 1, "again")]),
-        Sample::new(Some(CommitId::generate()), WriteMode::Replace)
-            .seal(subject.work_dir(), &[row(5, 1, "unknown")]),
+        Sample::new(None, WriteMode::Merge).seal_with(
+            subject.work_dir(),
+            subject.settings(),
+            &[row(4, 1, "again")],
+        ),
+        Sample::new(Some(CommitId::generate()), WriteMode::Replace).seal_with(
+            subject.work_dir(),
+            subject.settings(),
+            &[row(5, 1, "unknown")],
+        ),
     ];
     for orphan in orphans {
         let error = subject.destination().commit(&orphan).await.unwrap_err();
@@ -240,7 +265,11 @@ async fn replace_starts_over_and_refuses_to_empty(subject: &impl Subject) {
     let second = commit(subject, &sample(&first, WriteMode::Replace), &next).await;
     let expected = [row(2, 1, "b2"), row(3, 1, "c2")];
     assert_eq!(rows(subject).await, expected);
-    let empty = sample(&second, WriteMode::Replace).seal_batches(subject.work_dir(), &[]);
+    let empty = sample(&second, WriteMode::Replace).seal_batches_with(
+        subject.work_dir(),
+        subject.settings(),
+        &[],
+    );
     let error = subject.destination().commit(&empty).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema, "an empty replacement");
     assert_eq!(head(subject).await.unwrap().id, second.id);
@@ -256,7 +285,7 @@ async fn a_reset_forgets_the_state_and_keeps_the_rows(subject: &impl Subject) {
             complete: false,
             ..sample(&first, mode)
         };
-        let package = reset.seal_batches(subject.work_dir(), &[]);
+        let package = reset.seal_batches_with(subject.work_dir(), subject.settings(), &[]);
         let commit = subject.destination().commit(&package).await.unwrap();
         assert_eq!((commit.state.clone(), commit.complete), (None, false));
         assert_eq!(head(subject).await, Some(commit));
@@ -339,7 +368,7 @@ async fn the_table_follows_the_schema(subject: &impl Subject) {
             schema: widened.schema(),
             ..sample
         };
-        let package = sample.seal_batches(subject.work_dir(), &[widened]);
+        let package = sample.seal_batches_with(subject.work_dir(), subject.settings(), &[widened]);
         parent = Some(subject.destination().commit(&package).await.unwrap().id);
         expected.push(given);
         assert_eq!(rows(subject).await, expected, "after schema {id}");
@@ -371,7 +400,11 @@ async fn a_damaged_package_is_refused(subject: &impl Subject) {
         &[row(1, 1, "a")],
     )
     .await;
-    let package = sample(&first, WriteMode::Merge).seal(subject.work_dir(), &[row(2, 1, "b")]);
+    let package = sample(&first, WriteMode::Merge).seal_with(
+        subject.work_dir(),
+        subject.settings(),
+        &[row(2, 1, "b")],
+    );
     let part = package.dir.join(&package.manifest.files[0].name);
     let file = std::fs::OpenOptions::new().write(true).open(part).unwrap();
     file.set_len(package.manifest.files[0].bytes - 1).unwrap();
@@ -393,7 +426,7 @@ async fn broken_anywhere_it_is_all_or_nothing(
         state: Some(state(2)),
         ..sample(&old, mode)
     };
-    let package = next.seal(subject.work_dir(), &[row(3, 1, "c")]);
+    let package = next.seal_with(subject.work_dir(), subject.settings(), &[row(3, 1, "c")]);
     let new_rows = match mode {
         WriteMode::Replace => vec![row(3, 1, "c")],
         _ => [&old_rows[..], &[row(3, 1, "c")]].concat(),

@@ -187,22 +187,37 @@ impl Sample {
 
     /// Opens it on the shelf of its key under `work`.
     pub fn create(&self, work: &Path) -> Writer {
-        Writer::create(
-            &shelf(work, &self.key),
-            self.new_package(),
-            Settings::default(),
-        )
-        .unwrap()
+        self.create_with(work, Settings::default())
+    }
+
+    /// Opens it on the shelf of its key under `work`.
+    pub fn create_with(&self, work: &Path, settings: Settings) -> Writer {
+        Writer::create(&shelf(work, &self.key), self.new_package(), settings).unwrap()
     }
 
     /// Writes and seals it.
     pub fn seal(&self, work: &Path, rows: &[Row]) -> Package {
-        self.seal_batches(work, &[batch(rows)])
+        self.seal_with(work, Settings::default(), rows)
+    }
+
+    /// Writes and seals it.
+    pub fn seal_with(&self, work: &Path, settings: Settings, rows: &[Row]) -> Package {
+        self.seal_batches_with(work, settings, &[batch(rows)])
     }
 
     /// Writes and seals it.
     pub fn seal_batches(&self, work: &Path, batches: &[RecordBatch]) -> Package {
-        let mut writer = self.create(work);
+        self.seal_batches_with(work, Settings::default(), batches)
+    }
+
+    /// Writes and seals it.
+    pub fn seal_batches_with(
+        &self,
+        work: &Path,
+        settings: Settings,
+        batches: &[RecordBatch],
+    ) -> Package {
+        let mut writer = self.create_with(work, settings);
         for batch in batches {
             writer.write(batch).unwrap();
         }

@@ -11,6 +11,8 @@ pub struct Settings {
     pub row_group_bytes: usize,
     /// Bytes of a file after which the next one begins.
     pub file_bytes: u64,
+    /// Number the rows in a column `_row`, for destinations that keep no order of rows.
+    pub row_numbers: bool,
 }
 
 impl Default for Settings {
@@ -20,6 +22,7 @@ impl Default for Settings {
             row_group_rows: 250_000,
             row_group_bytes: 12 << 20,
             file_bytes: 128 << 20,
+            row_numbers: false,
         }
     }
 }

@@ -9,8 +9,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, Int64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use overlock_core::stream::ROW;
 use overlock_core::{
     CommitId, DeleteMode, Error, ErrorKind, Manifest, Package, Part, Result, SourceName, State,
     SyncKey, Timestamp, WriteMode, crash_point,
@@ -77,6 +79,7 @@ pub struct Writer {
 #[derive(Debug)]
 struct OpenPart {
     encoder: Encoder<Sink>,
+    schema: SchemaRef,
     name: String,
     temporary: PathBuf,
     rows: u64,
@@ -108,6 +111,7 @@ impl Writer {
             rows_read: 0,
             rows_reported: None,
             extra_values: 0,
+            row_numbers: settings.row_numbers,
         };
         crash_point!("P3.before_mkdir");
         fs::create_dir_all(shelf.dir())?;
@@ -181,6 +185,13 @@ impl Writer {
     }
 
     fn write_slice(&mut self, batch: &RecordBatch) -> Result<()> {
+        let numbered;
+        let batch = if self.manifest.row_numbers {
+            numbered = self.numbered(batch)?;
+            &numbered
+        } else {
+            batch
+        };
         let mut part = match self.open.take() {
             Some(part) => part,
             None => self.open_part(batch)?,
@@ -199,6 +210,21 @@ impl Writer {
         }
     }
 
+    /// The batch with the numbers of its rows in the package.
+    fn numbered(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let first = self.manifest.rows() + self.given;
+        let rows = (first..).take(batch.num_rows());
+        let rows: Int64Array = rows.map(|row| i64::try_from(row).ok()).collect();
+        let schema = match self.open.as_ref() {
+            Some(part) => Arc::clone(&part.schema),
+            None => with_row(&self.manifest.schema),
+        };
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(rows) as ArrayRef);
+        RecordBatch::try_new(schema, columns)
+            .map_err(|error| Error::bug("number the rows of a batch").source(error))
+    }
+
     fn open_part(&mut self, batch: &RecordBatch) -> Result<OpenPart> {
         crash_point!("P4.before_part");
         self.last_number += 1;
@@ -211,11 +237,13 @@ impl Writer {
             rows: self.settings.row_group_rows,
             bytes: self.settings.row_group_bytes,
         };
-        let encoder = Encoder::new(sink, &self.manifest.schema, properties, limits)
+        let schema = batch.schema();
+        let encoder = Encoder::new(sink, &schema, properties, limits)
             .map_err(|error| encoding_failed(error, &temporary))?;
         crash_point!("P4.part_opened");
         Ok(OpenPart {
             encoder,
+            schema,
             name,
             temporary,
             rows: 0,
@@ -433,6 +461,13 @@ impl OpenPart {
             sha256,
         })
     }
+}
+
+/// The schema of files whose rows are numbered.
+fn with_row(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<_> = schema.fields().iter().map(Arc::clone).collect();
+    fields.push(Arc::new(Field::new(ROW, DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
 }
 
 /// A file that knows the hash of what was written to it.

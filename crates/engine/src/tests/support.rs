@@ -48,5 +48,6 @@ pub(crate) fn manifest(parent: Option<CommitId>, mode: WriteMode) -> Manifest {
         rows_read: 0,
         rows_reported: None,
         extra_values: 0,
+        row_numbers: false,
     }
 }

@@ -1,0 +1,511 @@
+//! The destination: a commit is one transaction, and the head read back in a new session is its proof.
+//!
+//! No statement is ever repeated on its own. After any doubt the session is dropped, which gives up what it
+//! did not commit, and a new one looks where the head stands: at our package, and all is done; at its
+//! parent, and the commit begins again; elsewhere, and another run was faster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use overlock_core::{
+    Clock, Commit, CommitId, Destination, Error, ErrorKind, Package, SyncKey, WriteMode,
+};
+use overlock_package as package;
+
+use crate::column::{Column, ColumnType, Table};
+use crate::plan::{self, Policy};
+use crate::sql::Place;
+use crate::step::{HeadRow, LOOK_COLUMNS, Step, Target};
+use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
+
+/// How often a commit is tried (reliability.md, W12).
+const ATTEMPTS: u32 = 3;
+
+/// Before the second attempt; twice as long before each later one.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Snowflake as a destination.
+#[derive(Clone)]
+pub struct Snowflake {
+    warehouse: Arc<dyn Warehouse>,
+    place: Place,
+    policy: Policy,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Snowflake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snowflake")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether there is a row for the key's head, with or without one.
+    has_row: bool,
+    head: Option<HeadRow>,
+    table: Table,
+}
+
+impl Snowflake {
+    /// The destination in the schema `place`.
+    pub fn new(
+        warehouse: Arc<dyn Warehouse>,
+        place: Place,
+        policy: Policy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            warehouse,
+            place,
+            policy,
+            clock,
+        }
+    }
+
+    async fn open(&self, key: &SyncKey, id: Option<CommitId>) -> Result<Box<dyn Session>> {
+        let tag = Tag {
+            key: key.clone(),
+            id,
+        };
+        self.warehouse.open(&tag).await
+    }
+
+    async fn commit_once(&self, package: &Package) -> Result<Commit> {
+        let manifest = &package.manifest;
+        let target = plan::target(&self.place, &manifest.key);
+        let mut session = self.open(&manifest.key, Some(manifest.id)).await?;
+        let seen = self.look_or_prepare(session.as_mut(), &target).await?;
+        if let Some(commit) = self.is_done(package, &seen)? {
+            clean(session.as_mut(), package, &target).await;
+            return Ok(commit);
+        }
+        self.refuse_emptying(session.as_mut(), package, &target, &seen)
+            .await?;
+        let at = self.clock.now();
+        let steps =
+            plan::plan(package, &seen.table, &target, self.policy, at).map_err(Failure::Refused)?;
+        if let Err(failure) = run_all(session.as_mut(), &steps, package).await {
+            // The session ends here anyway; this only lets go of its locks sooner.
+            if let Err(failure) = session.run(&Step::Rollback).await {
+                tracing::debug!(error = %failure.into_error(), "The rollback was not answered.");
+            }
+            return Err(failure);
+        }
+        drop(session);
+        self.confirm(package, &target).await
+    }
+
+    /// Reads the head back in a new session: "COMMIT answered OK" proves nothing.
+    async fn confirm(&self, package: &Package, target: &Target) -> Result<Commit> {
+        let mut session = self.open(&target.key, Some(package.manifest.id)).await?;
+        let seen = look(session.as_mut(), target).await?;
+        let head = seen.head.filter(|head| head.id == package.manifest.id);
+        let Some(head) = head else {
+            return Err(Failure::lost("find the commit after it was committed"));
+        };
+        clean(session.as_mut(), package, target).await;
+        Ok(to_commit(head))
+    }
+
+    async fn look_or_prepare(&self, session: &mut dyn Session, target: &Target) -> Result<Seen> {
+        let seen = match look(session, target).await {
+            Err(Failure::Missing(_)) => {
+                for step in plan::prepare(target) {
+                    session.run(&step).await?;
+                }
+                look(session, target).await?
+            }
+            seen => seen?,
+        };
+        if seen.has_row {
+            return Ok(seen);
+        }
+        session.run(&Step::AddHead(target.clone())).await?;
+        look(session, target).await
+    }
+
+    /// The commit, if it was made before; an error if the package builds on another one.
+    fn is_done(&self, package: &Package, seen: &Seen) -> Result<Option<Commit>> {
+        let id = seen.head.as_ref().map(|head| head.id);
+        if id == Some(package.manifest.id) {
+            return Ok(seen.head.clone().map(to_commit));
+        }
+        if id != package.manifest.parent {
+            return Err(Failure::Refused(conflict(package, id)));
+        }
+        Ok(None)
+    }
+
+    async fn refuse_emptying(
+        &self,
+        session: &mut dyn Session,
+        package: &Package,
+        target: &Target,
+        seen: &Seen,
+    ) -> Result<()> {
+        let manifest = &package.manifest;
+        let empties =
+            manifest.mode == WriteMode::Replace && manifest.complete && manifest.rows() == 0;
+        if !empties || self.policy.allow_empty_replace || seen.table.columns.is_empty() {
+            return Ok(());
+        }
+        let count = session.run(&Step::CountRows(target.table.clone())).await?;
+        if count.number()? == 0 {
+            return Ok(());
+        }
+        Err(Failure::Refused(
+            Error::new(
+                ErrorKind::Schema,
+                "replace a table that has rows by nothing: the source returned 0 rows",
+            )
+            .context("stream", &manifest.key.stream)
+            .hint(
+                "check the source; if it is empty indeed, set `allow_empty_replace = true` for this \
+                 destination",
+            ),
+        ))
+    }
+}
+
+/// The hash of each file is the only defence against a changed bit, so it is checked before it leaves.
+async fn verify_files(package: &Package) -> overlock_core::Result<()> {
+    let package = package.clone();
+    let verified = tokio::task::spawn_blocking(move || package::verify(&package)).await;
+    verified.map_err(|error| Error::bug("finish disk work").source(error))?
+}
+
+/// Runs the steps and checks each answer: a count that is not as it must be stops the commit.
+async fn run_all(session: &mut dyn Session, steps: &[Step], package: &Package) -> Result<()> {
+    for step in steps {
+        let answer = session.run(step).await?;
+        verify(step, &answer, package)?;
+    }
+    Ok(())
+}
+
+fn verify(step: &Step, answer: &Answer, package: &Package) -> Result<()> {
+    let manifest = &package.manifest;
+    match step {
+        Step::List { .. } => verify_list(answer, package),
+        Step::Copy { .. } => verify_copy(answer, package),
+        Step::MoveHead { target, .. } => match answer.number()? {
+            1 => Ok(()),
+            0 => Err(Failure::Refused(conflict(package, None))),
+            _ => Err(Failure::Refused(two_heads(target))),
+        },
+        Step::Insert(load) => {
+            let inserted = answer.number()?;
+            let must_be_all = load.keys.primary.is_empty() && !load.without_deleted;
+            if inserted > manifest.rows() || must_be_all && inserted != manifest.rows() {
+                // A session that was replaced after the head was moved inserts nothing: only the head knows.
+                let error = miscount("rows inserted", manifest.rows(), inserted);
+                return Err(Failure::Lost(error));
+            }
+            Ok(())
+        }
+        Step::LogCommit { .. } => match answer.number()? {
+            1 => Ok(()),
+            _ => Err(Failure::Lost(
+                Error::new(
+                    ErrorKind::Destination,
+                    "find as many staged rows as the package has",
+                )
+                .context("commit", manifest.id),
+            )),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn miscount(what: &str, expected: u64, found: u64) -> Error {
+    Error::new(
+        ErrorKind::Destination,
+        format!("balance the books: {expected} rows in the package, {found} {what}"),
+    )
+    .hint("nothing became visible; the package is kept and the next run tries it again")
+}
+
+/// The name of a staged or loaded file ends with the name of the part.
+fn is_part(name: Option<&str>, part: &str) -> bool {
+    name.is_some_and(|name| name.rsplit('/').next() == Some(part))
+}
+
+fn verify_list(answer: &Answer, package: &Package) -> Result<()> {
+    for part in &package.manifest.files {
+        let sizes: Vec<u64> = (0..answer.rows.len())
+            .filter(|row| is_part(answer.get(*row, "name"), &part.name))
+            .filter_map(|row| answer.get(row, "size")?.parse().ok())
+            .collect();
+        // Files that are encrypted by us are filled up to whole blocks of 16 bytes.
+        let padded = (part.bytes / 16 + 1) * 16;
+        if sizes != [part.bytes] && sizes != [padded] {
+            return Err(Failure::Lost(
+                Error::new(
+                    ErrorKind::Destination,
+                    "find a file on the stage as it was sent",
+                )
+                .context("file", &part.name)
+                .context("bytes", part.bytes)
+                .context("found", format!("{sizes:?}")),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn verify_copy(answer: &Answer, package: &Package) -> Result<()> {
+    let manifest = &package.manifest;
+    if answer.rows.len() != manifest.files.len() {
+        let found = answer.rows.len() as u64;
+        let error = miscount("files loaded", manifest.rows(), found);
+        return Err(Failure::Refused(error));
+    }
+    for part in &manifest.files {
+        let row = (0..answer.rows.len()).find(|row| is_part(answer.get(*row, "file"), &part.name));
+        let number = |column: &str| -> Option<u64> { answer.get(row?, column)?.parse().ok() };
+        let status = row
+            .and_then(|row| answer.get(row, "status"))
+            .unwrap_or("missing");
+        if status.eq_ignore_ascii_case("LOADED")
+            && number("rows_loaded") == Some(part.rows)
+            && number("errors_seen").unwrap_or(0) == 0
+        {
+            continue;
+        }
+        let mut error = Error::new(
+            ErrorKind::Destination,
+            format!("load `{}`: {status}", part.name),
+        )
+        .context("rows", part.rows)
+        .hint("nothing became visible; the package is kept and the next run tries it again");
+        for column in ["rows_loaded", "errors_seen"] {
+            if let Some(value) = number(column) {
+                error = error.context(
+                    if column == "rows_loaded" {
+                        "loaded"
+                    } else {
+                        "errors"
+                    },
+                    value,
+                );
+            }
+        }
+        if let Some(first) = row.and_then(|row| answer.get(row, "first_error")) {
+            error = error.context("first_error", first);
+        }
+        return Err(Failure::Refused(error));
+    }
+    Ok(())
+}
+
+/// What is left behind goes; if it does not, it costs a little storage until the next start.
+async fn clean(session: &mut dyn Session, package: &Package, target: &Target) {
+    for step in plan::clean(package, target) {
+        if let Err(failure) = session.run(&step).await {
+            let error = failure.into_error();
+            tracing::debug!(step = step.word(), %error, "What a commit left behind stays.");
+        }
+    }
+}
+
+async fn look(session: &mut dyn Session, target: &Target) -> Result<Seen> {
+    let answer = session.run(&Step::Look(target.clone())).await?;
+    seen(&answer, target).map_err(Failure::Refused)
+}
+
+/// Reads the answer to a look.
+fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
+    let mut seen = Seen::default();
+    let mut columns = Vec::new();
+    for row in &answer.rows {
+        let cell = |name: &str| -> Option<&str> {
+            let position = LOOK_COLUMNS.iter().position(|column| *column == name)?;
+            row.get(position)?.as_deref()
+        };
+        if cell("kind") == Some("column") {
+            let number = |name: &str| cell(name).and_then(|text| text.parse().ok());
+            let kind = cell("stream").unwrap_or_default();
+            let column = Column {
+                name: cell("pipeline").unwrap_or_default().to_owned(),
+                kind: ColumnType::parse(kind, number("table"), number("id")),
+            };
+            let position: u32 = number_of(cell("parent"));
+            columns.push((position, column));
+            continue;
+        }
+        let key = &target.key;
+        let is_ours = cell("pipeline") == Some(key.pipeline.as_str())
+            && cell("stream") == Some(key.stream.as_str());
+        if !is_ours {
+            if let Some(owner) = cell("id").and(cell("pipeline")) {
+                return Err(taken(target, owner));
+            }
+            continue;
+        }
+        if seen.has_row {
+            return Err(two_heads(target));
+        }
+        seen.has_row = true;
+        if cell("id").is_some() {
+            let head = head_row(&cell)?;
+            seen.table.mapping.clone_from(&head.mapping);
+            seen.head = Some(head);
+        }
+    }
+    columns.sort_by_key(|(position, _)| *position);
+    seen.table.columns = columns.into_iter().map(|(_, column)| column).collect();
+    Ok(seen)
+}
+
+fn number_of(text: Option<&str>) -> u32 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn head_row<'a>(cell: &dyn Fn(&str) -> Option<&'a str>) -> overlock_core::Result<HeadRow> {
+    let unreadable = |column: &'static str| {
+        Error::new(
+            ErrorKind::Destination,
+            format!("read the column `{column}` of a head"),
+        )
+        .hint(
+            "somebody changed the table `_OVERLOCK_HEADS`; restore it with Snowflake's Time Travel",
+        )
+    };
+    let json = |column: &'static str| -> overlock_core::Result<Option<serde_json::Value>> {
+        let Some(text) = cell(column) else {
+            return Ok(None);
+        };
+        serde_json::from_str(text).map_err(|error| unreadable(column).source(error))
+    };
+    let typed = |error: serde_json::Error| unreadable("state").source(error);
+    let id = |column: &'static str| cell(column).map(str::parse::<CommitId>).transpose();
+    Ok(HeadRow {
+        id: id("id")?.ok_or_else(|| unreadable("id"))?,
+        parent: id("parent")?,
+        state: json("state")?
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(typed)?,
+        complete: cell("complete")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1"),
+        rows: cell("rows")
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| unreadable("rows"))?,
+        at: overlock_core::Timestamp::parse(cell("at").unwrap_or_default())
+            .map_err(|error| unreadable("at").source(error))?,
+        mapping: json("mapping")?
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(typed)?
+            .unwrap_or_default(),
+    })
+}
+
+fn to_commit(head: HeadRow) -> Commit {
+    Commit {
+        id: head.id,
+        parent: head.parent,
+        state: head.state,
+        complete: head.complete,
+        rows: head.rows,
+        at: head.at,
+    }
+}
+
+fn conflict(package: &Package, head: Option<CommitId>) -> Error {
+    let shown = head.map_or_else(|| "another".to_owned(), |head| head.to_string());
+    Error::new(
+        ErrorKind::Conflict,
+        "commit a package that builds on another commit than the newest",
+    )
+    .context("stream", &package.manifest.key.stream)
+    .context("commit", package.manifest.id)
+    .context("head", shown)
+    .hint("another run was faster; nothing is lost: the next run reads on from its commit")
+}
+
+fn two_heads(target: &Target) -> Error {
+    Error::new(
+        ErrorKind::Destination,
+        format!(
+            "trust the table of heads: it has two rows for {}",
+            target.key
+        ),
+    )
+    .hint(format!(
+        "two first runs met; look at both rows and delete the one whose ID is not in {commits}: \
+         SELECT * FROM {heads} WHERE STREAM = '{stream}'",
+        commits = target.commits,
+        heads = target.heads,
+        stream = target.key.stream,
+    ))
+}
+
+fn taken(target: &Target, owner: &str) -> Error {
+    let Target { key, table, .. } = target;
+    let owner = overlock_core::text::printable(owner);
+    Error::new(
+        ErrorKind::Config,
+        format!("use the table {table}: the pipeline `{owner}` fills it"),
+    )
+    .context("filled_by", &owner)
+    .hint(format!(
+        "give `{}` another schema, or run the pipeline `{owner}`",
+        key.pipeline
+    ))
+}
+
+#[async_trait]
+impl Destination for Snowflake {
+    async fn check(&self) -> overlock_core::Result<()> {
+        Ok(())
+    }
+
+    async fn head(&self, key: &SyncKey) -> overlock_core::Result<Option<Commit>> {
+        let target = plan::target(&self.place, key);
+        let mut attempt = 1;
+        loop {
+            let found = match self.open(key, None).await {
+                Ok(mut session) => look(session.as_mut(), &target).await,
+                Err(failure) => Err(failure),
+            };
+            match found {
+                Ok(seen) => return Ok(seen.head.map(to_commit)),
+                // Nothing was ever committed there, or a commit will tell what is missing.
+                Err(Failure::Missing(_)) => return Ok(None),
+                Err(Failure::Lost(_)) if attempt < ATTEMPTS => {}
+                Err(failure) => return Err(failure.into_error()),
+            }
+            tokio::time::sleep(PAUSE * attempt).await;
+            attempt += 1;
+        }
+    }
+
+    async fn commit(&self, package: &Package) -> overlock_core::Result<Commit> {
+        let manifest = &package.manifest;
+        if !manifest.sealed {
+            return Err(Error::bug("commit a package that is not sealed"));
+        }
+        if manifest.mode == WriteMode::Replace && !manifest.complete && !manifest.files.is_empty() {
+            return Err(Error::bug("replace a table by rows that are not complete"));
+        }
+        verify_files(package).await?;
+        let mut attempt = 1;
+        loop {
+            match self.commit_once(package).await {
+                Ok(commit) => return Ok(commit),
+                Err(Failure::Lost(error)) if attempt < ATTEMPTS => {
+                    tracing::debug!(attempt, %error, "The commit begins again at the head.");
+                }
+                Err(failure) => return Err(failure.into_error()),
+            }
+            tokio::time::sleep(PAUSE * attempt).await;
+            attempt += 1;
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The Snowflake destination: rows and state in one transaction, proven by reading them back.
+//!
+//! [`plan`] says what a commit does as a list of [`Step`]s, [`render`] gives the SQL of each; both are pure.
+//! [`Snowflake`] runs them in the session of a [`Warehouse`] and decides by the head alone whether a commit
+//! is done. What a step means is written twice: as SQL, and in [`memory`] on tables in memory, where every
+//! gap between two steps can be broken.
+
+mod column;
+mod destination;
+#[cfg(feature = "memory")]
+pub mod memory;
+mod plan;
+mod sql;
+mod step;
+mod warehouse;
+
+pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
+pub use destination::Snowflake;
+pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, plan, prepare, target};
+pub use sql::{Name, Place, normalized};
+pub use step::{Choice, Constant, HeadRow, Keys, Load, Step, Target, render};
+pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

@@ -1,0 +1,833 @@
+//! A warehouse in memory: what each step means, written a second time.
+//!
+//! It behaves as Snowflake is documented to: one statement at a time, READ COMMITTED, an UPDATE of the heads
+//! locks them until the transaction ends, DDL commits an open transaction, a session that is dropped rolls
+//! back. A fault can be put between any two operations.
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "only tests call this, and a panic is how a test fails"
+)]
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{Array, AsArray as _};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use overlock_core::{CommitId, SyncKey};
+use overlock_package as package;
+use tokio::sync::OwnedMutexGuard;
+
+use crate::column::ColumnType;
+use crate::sql::{Name, Place};
+use crate::step::{Choice, Constant, HeadRow, Load, Step, Target};
+use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// BOOLEAN.
+    Boolean(bool),
+    /// NUMBER, DATE or TIMESTAMP: digits without the point, days or microseconds.
+    Number(i128),
+    /// FLOAT.
+    Float(f64),
+    /// VARCHAR, or VARIANT as its text.
+    Text(String),
+    /// BINARY.
+    Bytes(Vec<u8>),
+}
+
+impl Cell {
+    fn is_null(&self) -> bool {
+        *self == Self::Null
+    }
+
+    /// As SQL compares two values that are there.
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Boolean(one), Self::Boolean(other)) => Some(one.cmp(other)),
+            (Self::Number(one), Self::Number(other)) => Some(one.cmp(other)),
+            (Self::Float(one), Self::Float(other)) => one.partial_cmp(other),
+            (Self::Text(one), Self::Text(other)) => Some(one.cmp(other)),
+            (Self::Bytes(one), Self::Bytes(other)) => Some(one.cmp(other)),
+            _ => None,
+        }
+    }
+}
+
+/// One row by column.
+pub type Line = BTreeMap<String, Cell>;
+
+/// A table.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryTable {
+    /// Columns in order.
+    pub columns: Vec<(String, ColumnType)>,
+    /// Rows in the order of insertion.
+    pub rows: Vec<Line>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct HeadLine {
+    key: SyncKey,
+    table: String,
+    head: Option<HeadRow>,
+}
+
+/// A line of the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommitLine {
+    /// Whose.
+    pub key: SyncKey,
+    /// What.
+    pub head: HeadRow,
+    /// JSON values that did not parse.
+    pub unparsed_json: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Database {
+    schemas: BTreeSet<Place>,
+    heads: BTreeMap<Name, Vec<HeadLine>>,
+    commits: BTreeMap<Name, Vec<CommitLine>>,
+    tables: BTreeMap<Name, MemoryTable>,
+    /// By stage and path: size and rows.
+    files: BTreeMap<(Name, String), (u64, Vec<Line>)>,
+    stages: BTreeSet<Name>,
+}
+
+/// What goes wrong, once, at the operation of this number, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// This one and all later ones are not done.
+    Down(u64),
+    /// It is not done, and the answer does not come.
+    NotDone(u64),
+    /// It is done, and the answer does not come.
+    AnswerLost(u64),
+    /// Before it, the session is silently replaced by a new one without a transaction.
+    SessionReplaced(u64),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    database: Database,
+    operations: u64,
+    fault: Option<Fault>,
+    words: Vec<&'static str>,
+}
+
+/// A warehouse in memory. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryWarehouse {
+    shared: Arc<Mutex<Shared>>,
+    heads_lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl MemoryWarehouse {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Arms a fault; operations are counted anew.
+    pub fn fault(&self, fault: Option<Fault>) {
+        let mut shared = self.shared();
+        shared.operations = 0;
+        shared.fault = fault;
+        shared.words.clear();
+    }
+
+    /// The steps that were run since the last call of [`fault`](Self::fault).
+    pub fn words(&self) -> Vec<&'static str> {
+        self.shared().words.clone()
+    }
+
+    /// A table as others see it.
+    pub fn table(&self, name: &Name) -> Option<MemoryTable> {
+        self.shared().database.tables.get(name).cloned()
+    }
+
+    /// The names of all tables.
+    pub fn tables(&self) -> Vec<Name> {
+        self.shared().database.tables.keys().cloned().collect()
+    }
+
+    /// Changes a table by hand.
+    pub fn change(&self, name: &Name, change: impl FnOnce(&mut MemoryTable)) {
+        change(self.shared().database.tables.get_mut(name).unwrap());
+    }
+
+    /// How many files are on stages.
+    pub fn staged_files(&self) -> usize {
+        self.shared().database.files.len()
+    }
+
+    /// The history.
+    pub fn commits(&self, target: &Target) -> Vec<CommitLine> {
+        let shared = self.shared();
+        let lines = shared.database.commits.get(&target.commits);
+        lines.cloned().unwrap_or_default()
+    }
+
+    /// Puts a second row for a key into the table of heads.
+    pub fn double_head(&self, target: &Target) {
+        let mut shared = self.shared();
+        let lines = shared.database.heads.get_mut(&target.heads).unwrap();
+        let line = lines
+            .iter()
+            .find(|line| line.key == target.key)
+            .unwrap()
+            .clone();
+        lines.push(line);
+    }
+}
+
+#[async_trait]
+impl Warehouse for MemoryWarehouse {
+    async fn open(&self, _: &Tag) -> Result<Box<dyn Session>> {
+        self.operation("open")?;
+        Ok(Box::new(MemorySession {
+            warehouse: self.clone(),
+            transaction: None,
+        }))
+    }
+}
+
+enum Verdict {
+    Go,
+    LoseAnswer,
+    Replace,
+}
+
+impl MemoryWarehouse {
+    fn operation(&self, word: &'static str) -> Result<Verdict> {
+        let mut shared = self.shared();
+        let number = shared.operations;
+        shared.operations += 1;
+        shared.words.push(word);
+        match shared.fault {
+            Some(Fault::Down(from)) if number >= from => Err(Failure::lost("reach the warehouse")),
+            Some(Fault::NotDone(at)) if number == at => Err(Failure::lost("reach the warehouse")),
+            Some(Fault::AnswerLost(at)) if number == at => Ok(Verdict::LoseAnswer),
+            Some(Fault::SessionReplaced(at)) if number == at => Ok(Verdict::Replace),
+            _ => Ok(Verdict::Go),
+        }
+    }
+}
+
+struct Transaction {
+    /// As this transaction sees it.
+    database: Database,
+    changed: Vec<Name>,
+    /// Held from the first UPDATE of heads on.
+    lock: Option<OwnedMutexGuard<()>>,
+}
+
+struct MemorySession {
+    warehouse: MemoryWarehouse,
+    transaction: Option<Transaction>,
+}
+
+#[async_trait]
+impl Session for MemorySession {
+    async fn run(&mut self, step: &Step) -> Result<Answer> {
+        let verdict = self.warehouse.operation(step.word())?;
+        if matches!(verdict, Verdict::Replace) {
+            self.transaction = None;
+        }
+        // Others run here, and before each operation.
+        tokio::task::yield_now().await;
+        let answer = self.apply(step).await?;
+        if matches!(verdict, Verdict::LoseAnswer) {
+            return Err(Failure::lost("read the answer of the warehouse"));
+        }
+        Ok(answer)
+    }
+}
+
+impl MemorySession {
+    async fn apply(&mut self, step: &Step) -> Result<Answer> {
+        if step.is_ddl() {
+            self.commit();
+        }
+        match step {
+            Step::Begin => {
+                // While one is open, it is ignored.
+                if self.transaction.is_none() {
+                    self.transaction = Some(Transaction {
+                        database: self.warehouse.shared().database.clone(),
+                        changed: Vec::new(),
+                        lock: None,
+                    });
+                }
+                return Ok(Answer::default());
+            }
+            Step::Commit => {
+                self.commit();
+                return Ok(Answer::default());
+            }
+            Step::Rollback => {
+                self.transaction = None;
+                return Ok(Answer::default());
+            }
+            Step::MoveHead { target, head } => return self.move_head(target, head).await,
+            _ => {}
+        }
+        let mut shared = self.warehouse.shared();
+        match &mut self.transaction {
+            Some(transaction) => {
+                let answer = transaction.database.apply(step);
+                transaction.changed.extend(changed_table(step));
+                answer
+            }
+            None => shared.database.apply(step),
+        }
+    }
+
+    async fn move_head(&mut self, target: &Target, head: &HeadRow) -> Result<Answer> {
+        let lock = Arc::clone(&self.warehouse.heads_lock).lock_owned().await;
+        let mut shared = self.warehouse.shared();
+        let Some(transaction) = &mut self.transaction else {
+            return shared.database.move_head(target, head);
+        };
+        // Each statement sees what was committed before it began.
+        transaction.database = shared.database.clone();
+        transaction.lock = Some(lock);
+        transaction.changed.push(target.heads.clone());
+        transaction.database.move_head(target, head)
+    }
+
+    fn commit(&mut self) {
+        let Some(transaction) = self.transaction.take() else {
+            return;
+        };
+        let mut shared = self.warehouse.shared();
+        let (ours, all) = (transaction.database, &mut shared.database);
+        for name in &transaction.changed {
+            if let Some(lines) = ours.heads.get(name) {
+                let others = all.heads.get(name).cloned().unwrap_or_default();
+                let mut merged = lines.clone();
+                // A row that somebody added meanwhile stays.
+                merged.extend(others.into_iter().skip(lines.len()));
+                all.heads.insert(name.clone(), merged);
+            }
+            if let Some(lines) = ours.commits.get(name) {
+                all.commits.insert(name.clone(), lines.clone());
+            }
+            if let Some(table) = ours.tables.get(name) {
+                all.tables.insert(name.clone(), table.clone());
+            }
+        }
+    }
+}
+
+fn changed_table(step: &Step) -> Option<Name> {
+    match step {
+        Step::DeleteOld(load) | Step::Insert(load) => Some(load.target.table.clone()),
+        Step::DeleteAll { target, .. } => Some(target.table.clone()),
+        Step::LogCommit { target, .. } => Some(target.commits.clone()),
+        _ => None,
+    }
+}
+
+fn changed(rows: usize) -> Answer {
+    Answer {
+        columns: vec!["number of rows changed".to_owned()],
+        rows: vec![vec![Some(rows.to_string())]],
+    }
+}
+
+fn missing(name: impl std::fmt::Display) -> Failure {
+    let Failure::Refused(error) = Failure::refused(format!("find {name}")) else {
+        return Failure::lost("");
+    };
+    Failure::Missing(error)
+}
+
+impl Database {
+    fn table(&mut self, name: &Name) -> Result<&mut MemoryTable> {
+        self.tables.get_mut(name).ok_or_else(|| missing(name))
+    }
+
+    fn is_head(&self, target: &Target, id: CommitId) -> bool {
+        let mut lines = self.heads.get(&target.heads).into_iter().flatten();
+        lines.any(|line| {
+            line.key == target.key && line.head.as_ref().is_some_and(|head| head.id == id)
+        })
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<Answer> {
+        match step {
+            Step::CreateSchema(place) => {
+                self.schemas.insert(place.clone());
+            }
+            Step::CreateHeads(name) => {
+                self.heads.entry(name.clone()).or_default();
+            }
+            Step::CreateCommits(name) => {
+                self.commits.entry(name.clone()).or_default();
+            }
+            Step::CreateStage(name) => {
+                self.stages.insert(name.clone());
+            }
+            Step::Look(target) => return self.look(target),
+            Step::AddHead(target) => {
+                let lines = self
+                    .heads
+                    .get_mut(&target.heads)
+                    .ok_or_else(|| missing(&target.heads))?;
+                let is_new = lines.iter().all(|line| line.key != target.key);
+                if is_new {
+                    lines.push(HeadLine {
+                        key: target.key.clone(),
+                        table: target.table.object.clone(),
+                        head: None,
+                    });
+                }
+                return Ok(changed(usize::from(is_new)));
+            }
+            Step::CountRows(table) => return Ok(changed(self.table(table)?.rows.len())),
+            Step::CreateTable { table, columns } => {
+                let table = self.tables.entry(table.clone()).or_default();
+                if table.columns.is_empty() {
+                    table.columns.clone_from(columns);
+                }
+            }
+            Step::AddColumns { table, columns } => {
+                let table = self.table(table)?;
+                for (name, kind) in columns {
+                    if table.columns.iter().all(|(old, _)| old != name) {
+                        table.columns.push((name.clone(), *kind));
+                    }
+                }
+            }
+            Step::Widen {
+                table,
+                column,
+                kind,
+            } => {
+                let table = self.table(table)?;
+                table
+                    .columns
+                    .iter_mut()
+                    .filter(|(name, _)| name == column)
+                    .for_each(|one| one.1 = *kind);
+            }
+            Step::CreateStaging { staging, columns } => {
+                let table = MemoryTable {
+                    columns: columns.clone(),
+                    rows: Vec::new(),
+                };
+                self.tables.insert(staging.clone(), table);
+            }
+            Step::Upload {
+                stage,
+                prefix,
+                file,
+                bytes,
+            } => self.upload(stage, prefix, file, *bytes)?,
+            Step::List { stage, prefix } => return Ok(self.list(stage, prefix)),
+            Step::Copy {
+                staging,
+                stage,
+                prefix,
+            } => return self.copy(staging, stage, prefix),
+            Step::DeleteOld(load) => return self.delete_old(load),
+            Step::DeleteAll { target, id } => {
+                if !self.is_head(target, *id) {
+                    return Ok(changed(0));
+                }
+                let rows = std::mem::take(&mut self.table(&target.table)?.rows);
+                return Ok(changed(rows.len()));
+            }
+            Step::Insert(load) => return self.insert(load),
+            Step::LogCommit {
+                target,
+                head,
+                staging,
+                json,
+            } => {
+                return self.log_commit(target, head, staging.as_ref(), json);
+            }
+            Step::DropStaging(name) => {
+                self.tables.remove(name);
+            }
+            Step::RemoveStaged { stage, prefix } => {
+                self.files
+                    .retain(|(of, path), _| of != stage || !path.starts_with(prefix.as_str()));
+            }
+            Step::Begin | Step::Commit | Step::Rollback | Step::MoveHead { .. } => {}
+        }
+        Ok(Answer::default())
+    }
+
+    fn look(&self, target: &Target) -> Result<Answer> {
+        let lines = self
+            .heads
+            .get(&target.heads)
+            .ok_or_else(|| missing(&target.heads))?;
+        let mut rows = Vec::new();
+        let text = |value: &str| Some(value.to_owned());
+        for line in lines {
+            if line.key != target.key && line.table != target.table.object {
+                continue;
+            }
+            let mut row = vec![
+                text("head"),
+                text(line.key.pipeline.as_str()),
+                text(line.key.stream.as_str()),
+                text(&line.table),
+            ];
+            match &line.head {
+                None => row.resize(11, None),
+                Some(head) => row.extend([
+                    Some(head.id.to_string()),
+                    head.parent.map(|parent| parent.to_string()),
+                    head.state.as_ref().map(|state| state.as_json().to_string()),
+                    Some(head.complete.to_string()),
+                    Some(head.rows.to_string()),
+                    Some(head.at.to_string()),
+                    Some(serde_json::to_string(&head.mapping).unwrap()),
+                ]),
+            }
+            rows.push(row);
+        }
+        let columns = self.tables.get(&target.table).map(|table| &table.columns);
+        for (position, (name, kind)) in columns.into_iter().flatten().enumerate() {
+            let (kind, precision, scale) = match kind {
+                ColumnType::Number(precision, scale) => (
+                    "NUMBER".to_owned(),
+                    Some(precision.to_string()),
+                    Some(scale.to_string()),
+                ),
+                ColumnType::Text => ("TEXT".to_owned(), None, None),
+                other => (other.to_string(), None, None),
+            };
+            let mut row = vec![text("column"), text(name), Some(kind), precision, scale];
+            row.push(Some((position + 1).to_string()));
+            row.resize(11, None);
+            rows.push(row);
+        }
+        Ok(Answer {
+            columns: Vec::new(),
+            rows,
+        })
+    }
+
+    fn upload(&mut self, stage: &Name, prefix: &str, file: &Path, bytes: u64) -> Result<()> {
+        if !self.stages.contains(stage) {
+            return Err(missing(stage));
+        }
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let mut lines = Vec::new();
+        let batches = package::read_file(file, None).map_err(Failure::Refused)?;
+        for batch in batches {
+            lines.extend(lines_of(&batch.map_err(Failure::Refused)?));
+        }
+        self.files
+            .insert((stage.clone(), format!("{prefix}{name}")), (bytes, lines));
+        Ok(())
+    }
+
+    fn of_prefix<'a>(
+        &'a self,
+        stage: &'a Name,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a (u64, Vec<Line>))> {
+        self.files
+            .iter()
+            .filter(move |((of, path), _)| of == stage && path.starts_with(prefix))
+            .map(|((_, path), file)| (path.as_str(), file))
+    }
+
+    fn list(&self, stage: &Name, prefix: &str) -> Answer {
+        let rows = self
+            .of_prefix(stage, prefix)
+            .map(|(path, (bytes, _))| vec![Some(path.to_owned()), Some(bytes.to_string())]);
+        Answer {
+            columns: vec!["name".to_owned(), "size".to_owned()],
+            rows: rows.collect(),
+        }
+    }
+
+    fn copy(&mut self, staging: &Name, stage: &Name, prefix: &str) -> Result<Answer> {
+        let mut rows = Vec::new();
+        let mut lines = Vec::new();
+        for (path, (_, of_file)) in self.of_prefix(stage, prefix) {
+            let count = of_file.len().to_string();
+            rows.push(vec![
+                Some(path.to_owned()),
+                Some("LOADED".to_owned()),
+                Some(count.clone()),
+                Some(count),
+                Some("0".to_owned()),
+                None,
+            ]);
+            lines.extend(of_file.iter().cloned());
+        }
+        let columns = [
+            "file",
+            "status",
+            "rows_parsed",
+            "rows_loaded",
+            "errors_seen",
+            "first_error",
+        ];
+        let table = self.table(staging)?;
+        for mut line in lines {
+            // Columns that the table does not have are ignored: that is how COPY loses data.
+            line.retain(|name, _| table.columns.iter().any(|(column, _)| column == name));
+            table.rows.push(line);
+        }
+        Ok(Answer {
+            columns: columns.map(ToOwned::to_owned).to_vec(),
+            rows,
+        })
+    }
+
+    fn move_head(&mut self, target: &Target, head: &HeadRow) -> Result<Answer> {
+        let lines = self
+            .heads
+            .get_mut(&target.heads)
+            .ok_or_else(|| missing(&target.heads))?;
+        let mut count = 0;
+        for line in lines {
+            let at_parent = line.head.as_ref().map(|head| head.id) == head.parent;
+            if line.key == target.key && at_parent {
+                line.head = Some(head.clone());
+                line.table.clone_from(&target.table.object);
+                count += 1;
+            }
+        }
+        Ok(changed(count))
+    }
+
+    fn delete_old(&mut self, load: &Load) -> Result<Answer> {
+        if !self.is_head(&load.target, load.id) {
+            return Ok(changed(0));
+        }
+        let staged = self.table(&load.staging)?.rows.clone();
+        let table = self.table(&load.target.table)?;
+        let before = table.rows.len();
+        table.rows.retain(|old| {
+            !staged.iter().any(|new| {
+                let is_same = load.keys.primary.iter().all(|key| {
+                    let (old, new) = (cell(old, &key.column), cell(new, &key.name));
+                    old.compare(&new) == Some(Ordering::Equal)
+                });
+                let wins = load.keys.replication.as_ref().is_none_or(|key| {
+                    let (old, new) = (cell(old, &key.column), cell(new, &key.name));
+                    old.is_null() || new.compare(&old).is_some_and(Ordering::is_ge)
+                });
+                is_same && wins
+            })
+        });
+        let count = before - table.rows.len();
+        Ok(changed(count))
+    }
+
+    fn insert(&mut self, load: &Load) -> Result<Answer> {
+        if !self.is_head(&load.target, load.id) {
+            return Ok(changed(0));
+        }
+        let staged = self.table(&load.staging)?.rows.clone();
+        let table = self.table(&load.target.table)?;
+        let existing = table.rows.clone();
+        let mut count = 0;
+        for line in chosen(staged, load) {
+            let deleted = cell(&line, "_deleted") == Cell::Boolean(true);
+            if load.without_deleted && deleted {
+                continue;
+            }
+            let mut same = load.keys.primary.clone();
+            if load.choice == Choice::Unseen {
+                same.extend(load.keys.replication.clone());
+            }
+            let is_there = load.choice != Choice::All
+                && existing.iter().any(|old| {
+                    same.iter().all(|key| {
+                        let (old, new) = (cell(old, &key.column), cell(&line, &key.name));
+                        old.compare(&new) == Some(Ordering::Equal)
+                    })
+                });
+            if is_there {
+                continue;
+            }
+            let mut row = Line::new();
+            for route in &load.routes {
+                row.insert(route.column.clone(), cell(&line, &route.name));
+            }
+            for constant in &load.constants {
+                let value = if constant.only_deleted && !deleted {
+                    Cell::Null
+                } else {
+                    value_of(constant)
+                };
+                row.insert(constant.column.clone(), value);
+            }
+            table.rows.push(row);
+            count += 1;
+        }
+        Ok(changed(count))
+    }
+
+    fn log_commit(
+        &mut self,
+        target: &Target,
+        head: &HeadRow,
+        staging: Option<&Name>,
+        json: &[String],
+    ) -> Result<Answer> {
+        if !self.is_head(target, head.id) {
+            return Ok(changed(0));
+        }
+        let mut unparsed_json = 0;
+        if let Some(staging) = staging {
+            let table = self.table(staging)?;
+            if table.rows.len() as u64 != head.rows {
+                return Ok(changed(0));
+            }
+            for line in &table.rows {
+                for name in json {
+                    let text = cell(line, name);
+                    if let Cell::Text(text) = text
+                        && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err()
+                    {
+                        unparsed_json += 1;
+                    }
+                }
+            }
+        }
+        let lines = self
+            .commits
+            .get_mut(&target.commits)
+            .ok_or_else(|| missing(&target.commits))?;
+        lines.push(CommitLine {
+            key: target.key.clone(),
+            head: head.clone(),
+            unparsed_json,
+        });
+        Ok(changed(1))
+    }
+}
+
+fn cell(line: &Line, name: &str) -> Cell {
+    line.get(name).cloned().unwrap_or(Cell::Null)
+}
+
+fn value_of(constant: &Constant) -> Cell {
+    match constant.kind {
+        ColumnType::Number(..) => Cell::Number(constant.value.parse().unwrap()),
+        ColumnType::Timestamp => {
+            let at = overlock_core::Timestamp::parse(&constant.value).unwrap();
+            Cell::Number(at.micros().into())
+        }
+        _ => Cell::Text(constant.value.clone()),
+    }
+}
+
+/// The staged rows that are loaded.
+fn chosen(staged: Vec<Line>, load: &Load) -> Vec<Line> {
+    let key_of = |line: &Line| -> Option<String> {
+        let mut names: Vec<&str> = load
+            .keys
+            .primary
+            .iter()
+            .map(|key| key.name.as_str())
+            .collect();
+        if load.choice == Choice::Unseen {
+            names.extend(load.keys.replication.iter().map(|key| key.name.as_str()));
+        }
+        let cells: Vec<Cell> = names.iter().map(|name| cell(line, name)).collect();
+        (!cells.iter().any(Cell::is_null)).then(|| format!("{cells:?}"))
+    };
+    let version = |line: &Line| {
+        load.keys
+            .replication
+            .as_ref()
+            .map(|key| cell(line, &key.name))
+    };
+    match load.choice {
+        Choice::All => staged,
+        Choice::Unseen => {
+            let mut seen = HashSet::new();
+            let mut staged = staged;
+            staged.retain(|line| key_of(line).is_none_or(|key| seen.insert(key)));
+            staged
+        }
+        Choice::Newest => {
+            let mut newest: BTreeMap<String, Line> = BTreeMap::new();
+            let mut chosen = Vec::new();
+            for line in staged {
+                let Some(key) = key_of(&line) else {
+                    chosen.push(line);
+                    continue;
+                };
+                let wins =
+                    newest
+                        .get(&key)
+                        .is_none_or(|old| match (version(old), version(&line)) {
+                            (Some(old), Some(new)) if old.is_null() || new.is_null() => {
+                                old.is_null() || !new.is_null()
+                            }
+                            (Some(old), Some(new)) => {
+                                new.compare(&old).is_some_and(Ordering::is_ge)
+                            }
+                            _ => true,
+                        });
+                if wins {
+                    newest.insert(key, line);
+                }
+            }
+            chosen.extend(newest.into_values());
+            chosen
+        }
+    }
+}
+
+fn lines_of(batch: &RecordBatch) -> Vec<Line> {
+    let mut lines = vec![Line::new(); batch.num_rows()];
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        for (row, line) in lines.iter_mut().enumerate() {
+            let value = if column.is_null(row) {
+                Cell::Null
+            } else {
+                value_at(column, row)
+            };
+            line.insert(field.name().clone(), value);
+        }
+    }
+    lines
+}
+
+fn value_at(column: &dyn Array, row: usize) -> Cell {
+    match column.data_type() {
+        DataType::Boolean => Cell::Boolean(column.as_boolean().value(row)),
+        DataType::Int64 => Cell::Number(column.as_primitive::<Int64Type>().value(row).into()),
+        DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(..) => {
+            Cell::Number(column.as_primitive::<Decimal128Type>().value(row))
+        }
+        DataType::Date32 => Cell::Number(column.as_primitive::<Date32Type>().value(row).into()),
+        DataType::Timestamp(..) => Cell::Number(
+            column
+                .as_primitive::<TimestampMicrosecondType>()
+                .value(row)
+                .into(),
+        ),
+        DataType::Binary => Cell::Bytes(column.as_binary::<i32>().value(row).to_vec()),
+        _ => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
+    }
+}

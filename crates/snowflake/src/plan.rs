@@ -1,0 +1,329 @@
+//! What a commit does, in order: a pure function of the package and of the table as it stands.
+
+use overlock_core::stream::{self, DELETED};
+use overlock_core::{
+    Commit, CommitId, DeleteMode, Error, Manifest, Package, Result, SyncKey, Timestamp, WriteMode,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
+use crate::sql::{Name, Place, normalized};
+use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, Target};
+
+/// The names of what overlock keeps for itself in a schema.
+const HEADS: &str = "_OVERLOCK_HEADS";
+const COMMITS: &str = "_OVERLOCK_COMMITS";
+const STAGE: &str = "_OVERLOCK_STAGE";
+
+/// What happens to a table whose stream changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnSchemaChange {
+    /// It follows.
+    #[default]
+    Evolve,
+    /// The commit fails.
+    Fail,
+}
+
+/// The columns that a load adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompatColumns {
+    /// `_SYNCED_AT` and `_COMMIT_ID`.
+    #[default]
+    None,
+    /// The set that Stitch writes: `_SDC_BATCHED_AT` and so on (snowflake.md, section 10).
+    Stitch,
+}
+
+/// How packages are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Whether the table follows the stream.
+    pub on_schema_change: OnSchemaChange,
+    /// Whether a complete package without rows may empty a table.
+    pub allow_empty_replace: bool,
+    /// Which columns are added.
+    pub compat_columns: CompatColumns,
+}
+
+/// Where the rows and the state of a stream live.
+pub fn target(place: &Place, key: &SyncKey) -> Target {
+    Target {
+        key: key.clone(),
+        table: place.name(normalized(key.stream.as_str())),
+        heads: place.name(HEADS),
+        commits: place.name(COMMITS),
+        stage: place.name(STAGE),
+    }
+}
+
+/// Makes what overlock needs in a schema. Repeatable.
+pub fn prepare(target: &Target) -> Vec<Step> {
+    vec![
+        Step::CreateSchema(target.heads.place.clone()),
+        Step::CreateHeads(target.heads.clone()),
+        Step::CreateCommits(target.commits.clone()),
+        Step::CreateStage(target.stage.clone()),
+    ]
+}
+
+/// The staging table of a package.
+pub(crate) fn staging_table(target: &Target, id: CommitId) -> Name {
+    target.table.place.name(format!("_OVERLOCK_{id}"))
+}
+
+/// The folder of a package on the stage.
+pub(crate) fn prefix(target: &Target, id: CommitId) -> String {
+    format!("{}/{}/{id}/", target.key.pipeline, target.key.stream)
+}
+
+/// The head that a package becomes.
+fn head_row(manifest: &Manifest, evolution: &Evolution, at: Timestamp) -> HeadRow {
+    let Commit {
+        id,
+        parent,
+        state,
+        complete,
+        rows,
+        at,
+    } = manifest.to_commit(at);
+    HeadRow {
+        id,
+        parent,
+        state,
+        complete,
+        rows,
+        at,
+        mapping: evolution.mapping.clone(),
+    }
+}
+
+/// The steps that commit `package` to `table` at `at`, from the table's shape to the end of the transaction.
+///
+/// # Errors
+/// `Schema` if the policy forbids a change; `Bug` for a type that no connector may use.
+pub fn plan(
+    package: &Package,
+    table: &Table,
+    target: &Target,
+    policy: Policy,
+    at: Timestamp,
+) -> Result<Vec<Step>> {
+    let manifest = &package.manifest;
+    let has_rows = !manifest.files.is_empty();
+    let constants = constants(policy.compat_columns, manifest, at);
+    let mut evolution = Evolution {
+        mapping: table.mapping.clone(),
+        ..Evolution::default()
+    };
+    let mut steps = Vec::new();
+    if has_rows {
+        let added: Vec<(&str, ColumnType)> = constants
+            .iter()
+            .map(|constant| (constant.column.as_str(), constant.kind))
+            .collect();
+        evolution = evolve(table, manifest, &added)?;
+        if policy.on_schema_change == OnSchemaChange::Fail {
+            refuse_changes(&evolution, target.key.stream.as_str())?;
+        }
+        steps.extend(shape(table, target, &evolution));
+        steps.extend(stage(package, target)?);
+    }
+    let head = head_row(manifest, &evolution, at);
+    steps.push(Step::Begin);
+    steps.push(Step::MoveHead {
+        target: target.clone(),
+        head: head.clone(),
+    });
+    let is_replaced = manifest.mode == WriteMode::Replace && manifest.complete;
+    if is_replaced && !table.columns.is_empty() {
+        steps.push(Step::DeleteAll {
+            target: target.clone(),
+            id: manifest.id,
+        });
+    }
+    if has_rows {
+        steps.extend(rows(manifest, target, &evolution, &constants)?);
+    }
+    steps.push(Step::LogCommit {
+        target: target.clone(),
+        head,
+        staging: has_rows.then(|| staging_table(target, manifest.id)),
+        json: if has_rows {
+            json_columns(manifest)
+        } else {
+            Vec::new()
+        },
+    });
+    steps.push(Step::Commit);
+    Ok(steps)
+}
+
+/// What is left behind once a package is committed, and goes.
+pub fn clean(package: &Package, target: &Target) -> Vec<Step> {
+    if package.manifest.files.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Step::DropStaging(staging_table(target, package.manifest.id)),
+        Step::RemoveStaged {
+            stage: target.stage.clone(),
+            prefix: prefix(target, package.manifest.id),
+        },
+    ]
+}
+
+fn shape(table: &Table, target: &Target, evolution: &Evolution) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if table.columns.is_empty() {
+        steps.push(Step::CreateTable {
+            table: target.table.clone(),
+            columns: evolution.add.clone(),
+        });
+        return steps;
+    }
+    if !evolution.add.is_empty() {
+        steps.push(Step::AddColumns {
+            table: target.table.clone(),
+            columns: evolution.add.clone(),
+        });
+    }
+    for (column, kind) in &evolution.widen {
+        steps.push(Step::Widen {
+            table: target.table.clone(),
+            column: column.clone(),
+            kind: *kind,
+        });
+    }
+    steps
+}
+
+fn stage(package: &Package, target: &Target) -> Result<Vec<Step>> {
+    let manifest = &package.manifest;
+    let staged = staging_table(target, manifest.id);
+    let prefix = prefix(target, manifest.id);
+    let mut steps: Vec<Step> = manifest
+        .files
+        .iter()
+        .map(|part| Step::Upload {
+            stage: target.stage.clone(),
+            prefix: prefix.clone(),
+            file: package.dir.join(&part.name),
+            bytes: part.bytes,
+        })
+        .collect();
+    steps.push(Step::List {
+        stage: target.stage.clone(),
+        prefix: prefix.clone(),
+    });
+    steps.push(Step::CreateStaging {
+        staging: staged.clone(),
+        columns: staging(manifest)?,
+    });
+    steps.push(Step::Copy {
+        staging: staged,
+        stage: target.stage.clone(),
+        prefix,
+    });
+    Ok(steps)
+}
+
+fn rows(
+    manifest: &Manifest,
+    target: &Target,
+    evolution: &Evolution,
+    constants: &[Constant],
+) -> Result<Vec<Step>> {
+    let route = |name: &String| -> Result<Route> {
+        let mut routes = evolution.routes.iter();
+        let found = routes.find(|route| route.name == *name).cloned();
+        found.ok_or_else(|| Error::bug(format!("find the key column `{name}` in a package")))
+    };
+    let keys = Keys {
+        primary: manifest
+            .primary_key
+            .iter()
+            .map(route)
+            .collect::<Result<_>>()?,
+        replication: manifest.replication_key.as_ref().map(route).transpose()?,
+        row_numbers: manifest.row_numbers,
+    };
+    let choice = match manifest.mode {
+        _ if keys.primary.is_empty() => Choice::All,
+        WriteMode::Merge | WriteMode::Replace => Choice::Newest,
+        WriteMode::Append if keys.replication.is_some() => Choice::Unseen,
+        WriteMode::Append => Choice::All,
+    };
+    let has_flag = manifest.schema.field_with_name(DELETED).is_ok();
+    let load = Load {
+        staging: staging_table(target, manifest.id),
+        target: target.clone(),
+        id: manifest.id,
+        routes: evolution.routes.clone(),
+        constants: constants.to_vec(),
+        keys,
+        choice,
+        without_deleted: has_flag
+            && manifest.deletes == DeleteMode::Hard
+            && manifest.mode != WriteMode::Append,
+    };
+    let mut steps = Vec::new();
+    if manifest.mode == WriteMode::Merge && choice == Choice::Newest {
+        steps.push(Step::DeleteOld(load.clone()));
+    }
+    steps.push(Step::Insert(load));
+    Ok(steps)
+}
+
+fn json_columns(manifest: &Manifest) -> Vec<String> {
+    let fields = manifest.schema.fields().iter();
+    fields
+        .filter(|field| stream::is_json(field))
+        .map(|field| field.name().clone())
+        .collect()
+}
+
+fn constants(compat: CompatColumns, manifest: &Manifest, at: Timestamp) -> Vec<Constant> {
+    let constant = |column: &str, kind: ColumnType, value: String| Constant {
+        column: column.to_owned(),
+        kind,
+        value,
+        only_deleted: false,
+    };
+    let now = at.to_string();
+    match compat {
+        CompatColumns::None => vec![
+            constant("_SYNCED_AT", ColumnType::Timestamp, now),
+            constant("_COMMIT_ID", ColumnType::Text, manifest.id.to_string()),
+        ],
+        CompatColumns::Stitch => {
+            let mut columns = vec![
+                constant("_SDC_BATCHED_AT", ColumnType::Timestamp, now.clone()),
+                constant("_SDC_RECEIVED_AT", ColumnType::Timestamp, now.clone()),
+                constant(
+                    "_SDC_EXTRACTED_AT",
+                    ColumnType::Timestamp,
+                    manifest.started.to_string(),
+                ),
+                constant(
+                    "_SDC_SEQUENCE",
+                    ColumnType::Number(38, 0),
+                    at.micros().to_string(),
+                ),
+                constant(
+                    "_SDC_TABLE_VERSION",
+                    ColumnType::Number(38, 0),
+                    "0".to_owned(),
+                ),
+            ];
+            if manifest.schema.field_with_name(DELETED).is_ok() {
+                columns.push(Constant {
+                    only_deleted: true,
+                    ..constant("_SDC_DELETED_AT", ColumnType::Timestamp, now)
+                });
+            }
+            columns
+        }
+    }
+}

@@ -1,0 +1,634 @@
+//! The steps of a commit, as data, and the SQL of each.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use overlock_core::{CommitId, State, SyncKey, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::column::{ColumnType, Mapped, Route};
+use crate::sql::{Name, Place, literal, literal_or_null, quoted};
+
+/// Where a stream's rows and its state live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Whose rows.
+    pub key: SyncKey,
+    /// Target table.
+    pub table: Name,
+    /// One row per key: the newest commit.
+    pub heads: Name,
+    /// Append-only history.
+    pub commits: Name,
+    /// Named internal stage.
+    pub stage: Name,
+}
+
+/// What a head row holds beside its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRow {
+    /// The commit.
+    pub id: CommitId,
+    /// The one before.
+    pub parent: Option<CommitId>,
+    /// State after it.
+    pub state: Option<State>,
+    /// Whether the read came to its end.
+    pub complete: bool,
+    /// Rows of its package.
+    pub rows: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Which column took what.
+    pub mapping: Vec<Mapped>,
+}
+
+/// How versions of one row are told apart in the staging table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Key columns.
+    pub primary: Vec<Route>,
+    /// Column that orders versions.
+    pub replication: Option<Route>,
+    /// Whether the staging table has the column `_row`.
+    pub row_numbers: bool,
+}
+
+/// Which staged rows are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// All.
+    All,
+    /// The newest of each primary key; those that have a newer one in the table stay out.
+    Newest,
+    /// The first of each pair of primary and replication key that the table does not have yet.
+    Unseen,
+}
+
+/// The value of a column that is the same in all rows of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constant {
+    /// Column of the target.
+    pub column: String,
+    /// Its type.
+    pub kind: ColumnType,
+    /// As text.
+    pub value: String,
+    /// Only in rows whose flag `_deleted` is set.
+    pub only_deleted: bool,
+}
+
+/// Rows on their way from the staging table to the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// From.
+    pub staging: Name,
+    /// To.
+    pub target: Target,
+    /// Only if this is the head.
+    pub id: CommitId,
+    /// Columns.
+    pub routes: Vec<Route>,
+    /// Constant columns.
+    pub constants: Vec<Constant>,
+    /// Keys; without any, all rows are loaded.
+    pub keys: Keys,
+    /// Which rows.
+    pub choice: Choice,
+    /// Leave out rows whose flag `_deleted` is set.
+    pub without_deleted: bool,
+}
+
+/// One statement of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a commit has a dozen of them")]
+pub enum Step {
+    /// Makes the schema.
+    CreateSchema(Place),
+    /// Makes the table of heads.
+    CreateHeads(Name),
+    /// Makes the table of commits.
+    CreateCommits(Name),
+    /// Makes the stage.
+    CreateStage(Name),
+    /// Reads the head rows of the key and of its table, and the columns of the table.
+    Look(Target),
+    /// Adds the row that all heads of a key will be written to.
+    AddHead(Target),
+    /// Counts the rows of the target.
+    CountRows(Name),
+    /// Makes the target.
+    CreateTable {
+        /// Target.
+        table: Name,
+        /// Columns in order.
+        columns: Vec<(String, ColumnType)>,
+    },
+    /// Adds columns.
+    AddColumns {
+        /// Target.
+        table: Name,
+        /// Columns.
+        columns: Vec<(String, ColumnType)>,
+    },
+    /// Raises the precision of a column.
+    Widen {
+        /// Target.
+        table: Name,
+        /// Column.
+        column: String,
+        /// Its type from now on.
+        kind: ColumnType,
+    },
+    /// Makes the staging table of a package, empty.
+    CreateStaging {
+        /// Staging table.
+        staging: Name,
+        /// Columns of the Parquet files.
+        columns: Vec<(String, ColumnType)>,
+    },
+    /// Sends one file.
+    Upload {
+        /// Stage.
+        stage: Name,
+        /// Folder on it, ending in `/`.
+        prefix: String,
+        /// File here.
+        file: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Lists what is on the stage.
+    List {
+        /// Stage.
+        stage: Name,
+        /// Folder on it.
+        prefix: String,
+    },
+    /// Reads the files into the staging table.
+    Copy {
+        /// Staging table.
+        staging: Name,
+        /// Stage.
+        stage: Name,
+        /// Folder on it.
+        prefix: String,
+    },
+    /// Begins the transaction.
+    Begin,
+    /// Moves the head, if it stands at the parent.
+    MoveHead {
+        /// Whose.
+        target: Target,
+        /// To what.
+        head: HeadRow,
+    },
+    /// Deletes what staged rows take the place of.
+    DeleteOld(Load),
+    /// Deletes all rows.
+    DeleteAll {
+        /// Of what.
+        target: Target,
+        /// Only if this is the head.
+        id: CommitId,
+    },
+    /// Inserts staged rows.
+    Insert(Load),
+    /// Writes the history, if as many rows are staged as the package has.
+    LogCommit {
+        /// Whose.
+        target: Target,
+        /// What.
+        head: HeadRow,
+        /// Staging table, if the package has rows.
+        staging: Option<Name>,
+        /// JSON columns of the staging table.
+        json: Vec<String>,
+    },
+    /// Commits the transaction.
+    Commit,
+    /// Gives the transaction up.
+    Rollback,
+    /// Removes the staging table.
+    DropStaging(Name),
+    /// Removes the files.
+    RemoveStaged {
+        /// Stage.
+        stage: Name,
+        /// Folder on it.
+        prefix: String,
+    },
+}
+
+impl Step {
+    /// A word for it, for query tags and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::CreateSchema(_) => "create_schema",
+            Self::CreateHeads(_) => "create_heads",
+            Self::CreateCommits(_) => "create_commits",
+            Self::CreateStage(_) => "create_stage",
+            Self::Look(_) => "look",
+            Self::AddHead(_) => "add_head",
+            Self::CountRows(_) => "count_rows",
+            Self::CreateTable { .. } => "create_table",
+            Self::AddColumns { .. } => "add_columns",
+            Self::Widen { .. } => "widen",
+            Self::CreateStaging { .. } => "create_staging",
+            Self::Upload { .. } => "upload",
+            Self::List { .. } => "list",
+            Self::Copy { .. } => "copy",
+            Self::Begin => "begin",
+            Self::MoveHead { .. } => "move_head",
+            Self::DeleteOld(_) => "delete_old",
+            Self::DeleteAll { .. } => "delete_all",
+            Self::Insert(_) => "insert",
+            Self::LogCommit { .. } => "log_commit",
+            Self::Commit => "commit",
+            Self::Rollback => "rollback",
+            Self::DropStaging(_) => "drop_staging",
+            Self::RemoveStaged { .. } => "remove_staged",
+        }
+    }
+
+    /// Whether it would end an open transaction (Snowflake commits it silently).
+    pub fn is_ddl(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateSchema(_)
+                | Self::CreateHeads(_)
+                | Self::CreateCommits(_)
+                | Self::CreateStage(_)
+                | Self::CreateTable { .. }
+                | Self::AddColumns { .. }
+                | Self::Widen { .. }
+                | Self::CreateStaging { .. }
+                | Self::DropStaging(_)
+        )
+    }
+
+    /// Whether a warehouse must run for it; the rest is the business of Snowflake's cloud services.
+    pub fn needs_warehouse(&self) -> bool {
+        matches!(
+            self,
+            Self::Look(_)
+                | Self::AddHead(_)
+                | Self::CountRows(_)
+                | Self::Copy { .. }
+                | Self::MoveHead { .. }
+                | Self::DeleteOld(_)
+                | Self::DeleteAll { .. }
+                | Self::Insert(_)
+                | Self::LogCommit { .. }
+        )
+    }
+}
+
+/// The SQL of a step: one statement, without a comment and without a semicolon.
+pub fn render(step: &Step) -> String {
+    match step {
+        Step::CreateSchema(place) => format!("CREATE SCHEMA IF NOT EXISTS {place}"),
+        Step::CreateHeads(heads) => format!(
+            "CREATE TABLE IF NOT EXISTS {heads} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
+             \"TABLE_NAME\" VARCHAR, \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"STATE\" VARCHAR,\n  \
+             \"COMPLETE\" BOOLEAN, \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" VARCHAR, \
+             \"MAPPING\" VARCHAR\n)"
+        ),
+        Step::CreateCommits(commits) => format!(
+            "CREATE TABLE IF NOT EXISTS {commits} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
+             \"TABLE_NAME\" VARCHAR, \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"STATE\" VARCHAR,\n  \
+             \"COMPLETE\" BOOLEAN, \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" TIMESTAMP_TZ, \
+             \"UNPARSED_JSON\" NUMBER(38, 0)\n)"
+        ),
+        // Nothing is encrypted on our side, which the default of a stage expects.
+        Step::CreateStage(stage) => {
+            format!("CREATE STAGE IF NOT EXISTS {stage} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')")
+        }
+        Step::Look(target) => look(target),
+        Step::AddHead(target) => {
+            let Target { heads, table, .. } = target;
+            let (pipeline, stream) = key(&target.key);
+            format!(
+                "INSERT INTO {heads} (\"PIPELINE\", \"STREAM\", \"TABLE_NAME\")\n\
+                 SELECT {pipeline}, {stream}, {table}\n\
+                 WHERE NOT EXISTS (SELECT 1 FROM {heads} WHERE \"PIPELINE\" = {pipeline} AND \
+                 \"STREAM\" = {stream})",
+                table = literal(&table.object),
+            )
+        }
+        Step::CountRows(table) => format!("SELECT COUNT(*)::VARCHAR AS \"ROW_COUNT\" FROM {table}"),
+        Step::CreateTable { table, columns } => format!(
+            "CREATE TABLE IF NOT EXISTS {table} (\n  {}\n)",
+            definitions(columns)
+        ),
+        Step::AddColumns { table, columns } => {
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|(name, kind)| format!("IF NOT EXISTS {} {kind}", quoted(name)))
+                .collect();
+            format!("ALTER TABLE {table} ADD COLUMN {}", columns.join(", "))
+        }
+        Step::Widen {
+            table,
+            column,
+            kind,
+        } => format!(
+            "ALTER TABLE {table} ALTER COLUMN {} SET DATA TYPE {kind}",
+            quoted(column)
+        ),
+        Step::CreateStaging { staging, columns } => format!(
+            "CREATE OR REPLACE TRANSIENT TABLE {staging} (\n  {}\n)",
+            definitions(columns)
+        ),
+        Step::Upload {
+            stage,
+            prefix,
+            file,
+            ..
+        } => {
+            let url = format!("file://{}", file.display());
+            // The space keeps the driver's own uploader out, which knows one cloud of three.
+            format!(
+                " PUT {} @{stage}/{prefix} AUTO_COMPRESS = FALSE OVERWRITE = TRUE",
+                literal(&url)
+            )
+        }
+        Step::List { stage, prefix } => format!("LIST @{stage}/{prefix}"),
+        Step::Copy {
+            staging,
+            stage,
+            prefix,
+        } => format!(
+            "COPY INTO {staging}\nFROM @{stage}/{prefix}\n\
+             FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE)\n\
+             MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT"
+        ),
+        Step::Begin => "BEGIN TRANSACTION".to_owned(),
+        Step::MoveHead { target, head } => move_head(target, head),
+        Step::DeleteOld(load) => delete_old(load),
+        Step::DeleteAll { target, id } => {
+            let Target { table, .. } = target;
+            format!("DELETE FROM {table}\nWHERE {}", is_head(target, *id))
+        }
+        Step::Insert(load) => insert(load),
+        Step::LogCommit {
+            target,
+            head,
+            staging,
+            json,
+        } => log_commit(target, head, staging.as_ref(), json),
+        Step::Commit => "COMMIT".to_owned(),
+        Step::Rollback => "ROLLBACK".to_owned(),
+        Step::DropStaging(staging) => format!("DROP TABLE IF EXISTS {staging}"),
+        Step::RemoveStaged { stage, prefix } => format!("REMOVE @{stage}/{prefix}"),
+    }
+}
+
+fn key(key: &SyncKey) -> (String, String) {
+    (literal(key.pipeline.as_str()), literal(key.stream.as_str()))
+}
+
+fn definitions(columns: &[(String, ColumnType)]) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|(name, kind)| format!("{} {kind}", quoted(name)))
+        .collect();
+    columns.join(",\n  ")
+}
+
+/// Columns of the answer to [`Step::Look`], all text.
+pub(crate) const LOOK_COLUMNS: [&str; 11] = [
+    "kind", "pipeline", "stream", "table", "id", "parent", "state", "complete", "rows", "at",
+    "mapping",
+];
+
+fn look(target: &Target) -> String {
+    let Target { heads, table, .. } = target;
+    let (pipeline, stream) = key(&target.key);
+    let nulls = ", NULL".repeat(4);
+    // A column's name, type, precision and scale stand where a head has its pipeline, stream, table and id.
+    format!(
+        "SELECT 'head', \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"PARENT\", \"STATE\", \
+         \"COMPLETE\"::VARCHAR, \"ROW_COUNT\"::VARCHAR, \"COMMITTED_AT\", \"MAPPING\"\n\
+         FROM {heads}\n\
+         WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} OR \"TABLE_NAME\" = {name}\n\
+         UNION ALL\n\
+         SELECT 'column', COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION::VARCHAR, NUMERIC_SCALE::VARCHAR, \
+         ORDINAL_POSITION::VARCHAR, NULL{nulls}\n\
+         FROM {database}.INFORMATION_SCHEMA.COLUMNS\n\
+         WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {name}",
+        name = literal(&table.object),
+        schema = literal(&table.place.schema),
+        database = quoted(&table.place.database),
+    )
+}
+
+/// Every statement that touches rows asks for this: if the session was replaced after the head was moved, the
+/// move was rolled back, and no row lands on its own.
+fn is_head(target: &Target, id: CommitId) -> String {
+    let (pipeline, stream) = key(&target.key);
+    format!(
+        "EXISTS (SELECT 1 FROM {} WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \
+         \"ID\" = {})",
+        target.heads,
+        literal(&id.to_string())
+    )
+}
+
+fn state_text(state: Option<&State>) -> Option<String> {
+    state.map(|state| state.as_json().to_string())
+}
+
+fn move_head(target: &Target, head: &HeadRow) -> String {
+    let (pipeline, stream) = key(&target.key);
+    let parent = head.parent.map(|parent| parent.to_string());
+    let at_parent = match &parent {
+        Some(parent) => format!("= {}", literal(parent)),
+        None => "IS NULL".to_owned(),
+    };
+    let mapping = serde_json::to_string(&head.mapping).unwrap_or_default();
+    format!(
+        "UPDATE {heads} SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"STATE\" = {state},\n  \
+         \"COMPLETE\" = {complete}, \"ROW_COUNT\" = {rows}, \"COMMITTED_AT\" = {at}, \
+         \"TABLE_NAME\" = {table},\n  \"MAPPING\" = {mapping}\n\
+         WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \"ID\" {at_parent}",
+        heads = target.heads,
+        id = literal(&head.id.to_string()),
+        parent = literal_or_null(parent.as_deref()),
+        state = literal_or_null(state_text(head.state.as_ref()).as_deref()),
+        complete = if head.complete { "TRUE" } else { "FALSE" },
+        rows = head.rows,
+        at = literal(&head.at.to_string()),
+        table = literal(&target.table.object),
+        mapping = literal(&mapping),
+    )
+}
+
+fn delete_old(load: &Load) -> String {
+    let Load {
+        staging,
+        target,
+        keys,
+        ..
+    } = load;
+    let mut condition = String::new();
+    for key in &keys.primary {
+        let (column, name) = (quoted(&key.column), quoted(&key.name));
+        _ = writeln!(condition, "  AND t.{column} = s.{name}");
+    }
+    if let Some(version) = &keys.replication {
+        let (column, name) = (quoted(&version.column), quoted(&version.name));
+        // What came late never wins; nothing is older than no version.
+        _ = writeln!(
+            condition,
+            "  AND (t.{column} IS NULL OR s.{name} >= t.{column})"
+        );
+    }
+    format!(
+        "DELETE FROM {} t USING {staging} s\nWHERE {}\n{}",
+        target.table,
+        is_head(target, load.id),
+        condition.trim_end()
+    )
+}
+
+fn insert(load: &Load) -> String {
+    let Load {
+        target, staging, ..
+    } = load;
+    let mut columns = Vec::new();
+    let mut values = Vec::new();
+    for route in &load.routes {
+        columns.push(quoted(&route.column));
+        let value = format!("s.{}", quoted(&route.name));
+        values.push(if route.target == ColumnType::Variant {
+            // JSON that does not parse is kept as the text that it is, and counted.
+            format!("COALESCE(TRY_PARSE_JSON({value}), TO_VARIANT({value}))")
+        } else {
+            value
+        });
+    }
+    for constant in &load.constants {
+        columns.push(quoted(&constant.column));
+        let value = match constant.kind {
+            ColumnType::Number(..) => constant.value.clone(),
+            ColumnType::Timestamp => format!("{}::TIMESTAMP_TZ", literal(&constant.value)),
+            _ => literal(&constant.value),
+        };
+        values.push(if constant.only_deleted {
+            format!("IFF(s.\"_deleted\", {value}, NULL)")
+        } else {
+            value
+        });
+    }
+    let mut sql = format!(
+        "INSERT INTO {} (\n  {}\n)\nSELECT\n  {}\nFROM {}\nWHERE {}",
+        target.table,
+        columns.join(", "),
+        values.join(",\n  "),
+        chosen(load, staging),
+        is_head(target, load.id),
+    );
+    if load.without_deleted {
+        sql.push_str("\n  AND NOT COALESCE(s.\"_deleted\", FALSE)");
+    }
+    let same: Vec<&Route> = match load.choice {
+        Choice::All => Vec::new(),
+        Choice::Newest => load.keys.primary.iter().collect(),
+        Choice::Unseen => load
+            .keys
+            .primary
+            .iter()
+            .chain(&load.keys.replication)
+            .collect(),
+    };
+    if !same.is_empty() {
+        let same: Vec<String> = same
+            .iter()
+            .map(|key| format!("t.{} = s.{}", quoted(&key.column), quoted(&key.name)))
+            .collect();
+        _ = write!(
+            sql,
+            "\n  AND NOT EXISTS (SELECT 1 FROM {} t WHERE {})",
+            target.table,
+            same.join(" AND ")
+        );
+    }
+    sql
+}
+
+/// The staged rows of a load, under the name `s`.
+fn chosen(load: &Load, staging: &Name) -> String {
+    let Keys {
+        primary,
+        replication,
+        row_numbers,
+    } = &load.keys;
+    let names = |keys: &mut dyn Iterator<Item = &Route>| -> Vec<String> {
+        keys.map(|key| format!("f.{}", quoted(&key.name))).collect()
+    };
+    let (same, order, direction) = match load.choice {
+        Choice::All => return format!("{staging} s"),
+        Choice::Newest => (
+            names(&mut primary.iter()),
+            replication
+                .as_ref()
+                .map(|key| format!("f.{} DESC NULLS LAST", quoted(&key.name))),
+            "DESC",
+        ),
+        Choice::Unseen => (names(&mut primary.iter().chain(replication)), None, "ASC"),
+    };
+    let row = row_numbers.then(|| format!("f.\"_row\" {direction}"));
+    let mut order: Vec<String> = order.into_iter().chain(row).collect();
+    if order.is_empty() {
+        order.push("1".to_owned());
+    }
+    // A row without a key is no version of another row.
+    let keyless: Vec<String> = same.iter().map(|name| format!("{name} IS NULL")).collect();
+    format!(
+        "(\n  SELECT f.* FROM {staging} f\n  QUALIFY ROW_NUMBER() OVER (PARTITION BY {} ORDER BY {}) = 1 \
+         OR {}\n) s",
+        same.join(", "),
+        order.join(", "),
+        keyless.join(" OR "),
+    )
+}
+
+fn log_commit(target: &Target, head: &HeadRow, staging: Option<&Name>, json: &[String]) -> String {
+    let (pipeline, stream) = key(&target.key);
+    let parent = head.parent.map(|parent| parent.to_string());
+    let unparsed: Vec<String> = json
+        .iter()
+        .map(|name| {
+            let name = quoted(name);
+            format!("COUNT_IF({name} IS NOT NULL AND TRY_PARSE_JSON({name}) IS NULL)")
+        })
+        .collect();
+    let (counted, unparsed) = match staging {
+        Some(staging) => (
+            format!("\n  AND (SELECT COUNT(*) FROM {staging}) = {}", head.rows),
+            if unparsed.is_empty() {
+                "0".to_owned()
+            } else {
+                format!("(SELECT {} FROM {staging})", unparsed.join(" + "))
+            },
+        ),
+        None => (String::new(), "0".to_owned()),
+    };
+    format!(
+        "INSERT INTO {commits} (\n  \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"PARENT\", \"STATE\", \
+         \"COMPLETE\", \"ROW_COUNT\", \"COMMITTED_AT\", \"UNPARSED_JSON\"\n)\n\
+         SELECT {pipeline}, {stream}, {table}, {id}, {parent}, {state}, {complete}, {rows}, \
+         {at}::TIMESTAMP_TZ,\n  {unparsed}\n\
+         WHERE {is_head}{counted}",
+        commits = target.commits,
+        table = literal(&target.table.object),
+        id = literal(&head.id.to_string()),
+        parent = literal_or_null(parent.as_deref()),
+        state = literal_or_null(state_text(head.state.as_ref()).as_deref()),
+        complete = if head.complete { "TRUE" } else { "FALSE" },
+        rows = head.rows,
+        at = literal(&head.at.to_string()),
+        is_head = is_head(target, head.id),
+    )
+}

@@ -1,0 +1,308 @@
+//! The destination on a warehouse in memory: the suite, and every fault between any two operations.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use overlock_core::{Destination, ErrorKind, FixedClock, Package, Result, SyncKey, WriteMode};
+use overlock_package::conformance::{self, Subject};
+use overlock_package::sample::{self, Row, Sample, key, row, state};
+use overlock_package::Settings;
+use overlock_snowflake::memory::{Cell, Fault, Line, MemoryWarehouse};
+use overlock_snowflake::{Place, Policy, Snowflake, Target, target};
+use tempfile::TempDir;
+
+struct World {
+    warehouse: MemoryWarehouse,
+    dir: TempDir,
+}
+
+fn place() -> Place {
+    Place {
+        database: "RAW".to_owned(),
+        schema: "ZENDESK".to_owned(),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            warehouse: MemoryWarehouse::default(),
+            dir: sample::temp_dir(),
+        }
+    }
+
+    fn snowflake(&self) -> Snowflake {
+        let clock = Arc::new(FixedClock(sample::instant()));
+        Snowflake::new(
+            Arc::new(self.warehouse.clone()),
+            place(),
+            Policy::default(),
+            clock,
+        )
+    }
+
+    fn target(&self) -> Target {
+        target(&place(), &key())
+    }
+
+    fn seal(&self, sample: &Sample, rows: &[Row]) -> Package {
+        sample.seal_with(self.dir.path(), settings(), rows)
+    }
+
+    fn lines(&self, key: &SyncKey) -> Vec<Row> {
+        let table = self.warehouse.table(&target(&place(), key).table);
+        let mut rows: Vec<Row> = table
+            .into_iter()
+            .flat_map(|table| table.rows)
+            .map(|line| read(&line))
+            .collect();
+        rows.sort();
+        rows
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        row_numbers: true,
+        ..Settings::default()
+    }
+}
+
+fn read(line: &Line) -> Row {
+    let number = |name: &str| match line.get(name) {
+        Some(Cell::Number(number)) => i64::try_from(*number).unwrap(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let note = match line.get("NOTE") {
+        Some(Cell::Text(text)) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    Row {
+        id: number("ID"),
+        version: number("VERSION"),
+        note,
+        deleted: line.get("_DELETED") == Some(&Cell::Boolean(true)),
+    }
+}
+
+#[async_trait]
+impl Subject for World {
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::new(self.snowflake())
+    }
+
+    fn work_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn settings(&self) -> Settings {
+        settings()
+    }
+
+    async fn rows(&self, key: &SyncKey) -> Result<Vec<RecordBatch>> {
+        Ok(vec![sample::batch(&self.lines(key))])
+    }
+
+    fn fail_after(&self, operations: Option<u64>) {
+        self.warehouse.fault(operations.map(Fault::Down));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_warehouse_keeps_the_rules() {
+    conformance::destination(async || World::new()).await;
+}
+
+/// Commits twice with one fault in the second commit; then the table must have each row once.
+async fn survives(fault: Fault, mode: WriteMode, keyed: bool) -> bool {
+    let world = World::new();
+    let keys = |sample: Sample| Sample { keyed, ..sample };
+    let first = keys(Sample::new(None, mode));
+    let first = world.seal(&first, &[row(1, 1, "a"), row(2, 1, "b")]);
+    let old = world.snowflake().commit(&first).await.unwrap();
+    let next = Sample {
+        state: Some(state(2)),
+        ..keys(Sample::new(Some(old.id), mode))
+    };
+    let package = world.seal(&next, &[row(2, 2, "b2"), row(3, 1, "c")]);
+    world.warehouse.fault(Some(fault));
+    let outcome = world.snowflake().commit(&package).await;
+    let at = match fault {
+        Fault::Down(at)
+        | Fault::NotDone(at)
+        | Fault::AnswerLost(at)
+        | Fault::SessionReplaced(at) => at,
+    };
+    let operations = world.warehouse.words();
+    let commit = outcome.unwrap_or_else(|error| panic!("{fault:?} {operations:?}: {error:?}"));
+    assert_eq!(commit.id, package.manifest.id);
+    let head = world.snowflake().head(&key()).await.unwrap();
+    assert_eq!(head, Some(commit), "{fault:?}");
+    let expected = match mode {
+        WriteMode::Merge => vec![row(1, 1, "a"), row(2, 2, "b2"), row(3, 1, "c")],
+        WriteMode::Append => vec![
+            row(1, 1, "a"),
+            row(2, 1, "b"),
+            row(2, 2, "b2"),
+            row(3, 1, "c"),
+        ],
+        WriteMode::Replace => vec![row(2, 2, "b2"), row(3, 1, "c")],
+    };
+    assert_eq!(
+        world.lines(&key()),
+        expected,
+        "{fault:?} {mode:?} {operations:?}"
+    );
+    let ids: Vec<_> = world
+        .warehouse
+        .commits(&world.target())
+        .iter()
+        .map(|line| line.head.id)
+        .collect();
+    assert_eq!(
+        ids,
+        [old.id, package.manifest.id],
+        "{fault:?}: the history is linear"
+    );
+    // Nothing was resent after a doubt before the head was read back.
+    let lost = usize::try_from(at).unwrap();
+    if matches!(fault, Fault::AnswerLost(_)) && operations.get(lost) == Some(&"commit") {
+        let after: Vec<_> = operations[lost + 1..]
+            .iter()
+            .filter(|word| **word != "rollback")
+            .collect();
+        assert_eq!(after[..2], [&"open", &"look"], "{operations:?}");
+        assert!(!after.contains(&&"insert"), "{operations:?}");
+    }
+    operations.len() > lost
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_fault_at_any_operation_is_survived_within_the_commit() {
+    // covers: W2, W6, W7, W8, W9, W11, W12, W18
+    let faults: [fn(u64) -> Fault; 3] = [Fault::NotDone, Fault::AnswerLost, Fault::SessionReplaced];
+    for (mode, keyed) in [
+        (WriteMode::Merge, true),
+        (WriteMode::Append, true),
+        (WriteMode::Append, false),
+        (WriteMode::Replace, true),
+    ] {
+        for fault in faults {
+            let mut at = 0;
+            while survives(fault(at), mode, keyed).await {
+                at += 1;
+            }
+            assert!(at >= 12, "{mode:?}: only {at} operations were broken");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runners_never_get_through_both() {
+    // covers: W13
+    for round in 0..500_u64 {
+        let world = World::new();
+        let rows = |runner: i64| [row(runner, 1, "first"), row(9, runner, "both")];
+        let mut runners = Vec::new();
+        for runner in 1..=2 {
+            let sample = Sample::new(None, WriteMode::Merge);
+            let dir = world.dir.path().join(runner.to_string());
+            let package = sample.seal_with(&dir, settings(), &rows(runner));
+            let snowflake = world.snowflake();
+            // Each round lets one of them begin a little later.
+            let late = if u64::try_from(runner).unwrap() == round % 2 + 1 {
+                round / 2 % 40
+            } else {
+                0
+            };
+            runners.push(tokio::spawn(async move {
+                for _ in 0..late {
+                    tokio::task::yield_now().await;
+                }
+                snowflake.commit(&package).await
+            }));
+        }
+        let mut won = Vec::new();
+        for (runner, task) in (1..).zip(runners) {
+            match task.await.unwrap() {
+                Ok(commit) => won.push((runner, commit)),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Conflict, "{round}: {error:?}"),
+            }
+        }
+        assert_eq!(won.len(), 1, "round {round}");
+        let (runner, commit) = &won[0];
+        assert_eq!(world.lines(&key()), rows(*runner), "round {round}");
+        assert_eq!(
+            world.snowflake().head(&key()).await.unwrap().as_ref(),
+            Some(commit)
+        );
+        assert_eq!(world.warehouse.commits(&world.target()).len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_head_rows_are_refused_with_the_way_out() {
+    // covers: W14
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    let head = world.snowflake().commit(&first).await.unwrap();
+    world.warehouse.double_head(&world.target());
+    let next = world.seal(
+        &Sample::new(Some(head.id), WriteMode::Merge),
+        &[row(2, 1, "b")],
+    );
+    let error = world.snowflake().commit(&next).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Destination);
+    assert!(
+        error.hint_text().unwrap().contains("_OVERLOCK_COMMITS"),
+        "{error:?}"
+    );
+    assert_eq!(world.lines(&key()), [row(1, 1, "a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_commit_needs_on_the_way_goes() {
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    world.snowflake().commit(&first).await.unwrap();
+    assert_eq!(world.warehouse.tables(), [world.target().table]);
+    assert_eq!(world.warehouse.staged_files(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_takes_few_statements() {
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    let head = world.snowflake().commit(&first).await.unwrap();
+    let next = world.seal(
+        &Sample::new(Some(head.id), WriteMode::Merge),
+        &[row(2, 1, "b")],
+    );
+    world.warehouse.fault(None);
+    world.snowflake().commit(&next).await.unwrap();
+    let words: Vec<_> = world
+        .warehouse
+        .words()
+        .into_iter()
+        .filter(|word| *word != "open")
+        .collect();
+    let expected = [
+        "look",
+        "upload",
+        "list",
+        "create_staging",
+        "copy",
+        "begin",
+        "move_head",
+        "delete_old",
+        "insert",
+        "log_commit",
+        "commit",
+        "look",
+        "drop_staging",
+        "remove_staged",
+    ];
+    assert_eq!(words, expected);
+}
