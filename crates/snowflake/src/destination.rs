@@ -32,6 +32,7 @@ pub struct Snowflake {
     place: Place,
     policy: Policy,
     clock: Arc<dyn Clock>,
+    pause: Duration,
 }
 
 impl std::fmt::Debug for Snowflake {
@@ -64,7 +65,15 @@ impl Snowflake {
             place,
             policy,
             clock,
+            pause: PAUSE,
         }
+    }
+
+    /// Waits that long before the second attempt of a commit, and longer before later ones; 2 s by default.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     async fn open(&self, key: &SyncKey, id: Option<CommitId>) -> Result<Box<dyn Session>> {
@@ -82,6 +91,7 @@ impl Snowflake {
         let seen = self.look_or_prepare(session.as_mut(), &target).await?;
         if let Some(commit) = self.is_done(package, &seen)? {
             clean(session.as_mut(), package, &target).await;
+            session.close().await;
             return Ok(commit);
         }
         self.refuse_emptying(session.as_mut(), package, &target, &seen)
@@ -94,9 +104,10 @@ impl Snowflake {
             if let Err(failure) = session.run(&Step::Rollback).await {
                 tracing::debug!(error = %failure.into_error(), "The rollback was not answered.");
             }
+            session.close().await;
             return Err(failure);
         }
-        drop(session);
+        session.close().await;
         self.confirm(package, &target).await
     }
 
@@ -109,6 +120,7 @@ impl Snowflake {
             return Err(Failure::lost("find the commit after it was committed"));
         };
         clean(session.as_mut(), package, target).await;
+        session.close().await;
         Ok(to_commit(head))
     }
 
@@ -471,7 +483,11 @@ impl Destination for Snowflake {
         let mut attempt = 1;
         loop {
             let found = match self.open(key, None).await {
-                Ok(mut session) => look(session.as_mut(), &target).await,
+                Ok(mut session) => {
+                    let found = look(session.as_mut(), &target).await;
+                    session.close().await;
+                    found
+                }
                 Err(failure) => Err(failure),
             };
             match found {
@@ -481,7 +497,7 @@ impl Destination for Snowflake {
                 Err(Failure::Lost(_)) if attempt < ATTEMPTS => {}
                 Err(failure) => return Err(failure.into_error()),
             }
-            tokio::time::sleep(PAUSE * attempt).await;
+            tokio::time::sleep(self.pause * attempt).await;
             attempt += 1;
         }
     }
@@ -504,7 +520,7 @@ impl Destination for Snowflake {
                 }
                 Err(failure) => return Err(failure.into_error()),
             }
-            tokio::time::sleep(PAUSE * attempt).await;
+            tokio::time::sleep(self.pause * attempt).await;
             attempt += 1;
         }
     }

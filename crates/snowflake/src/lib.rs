@@ -5,6 +5,7 @@
 //! is done. What a step means is written twice: as SQL, and in [`memory`] on tables in memory, where every
 //! gap between two steps can be broken.
 
+mod client;
 mod column;
 mod destination;
 #[cfg(feature = "memory")]
@@ -14,6 +15,7 @@ mod sql;
 mod step;
 mod warehouse;
 
+pub use client::{Account, Auth, SnowflakeWarehouse};
 pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
 pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, plan, prepare, target};

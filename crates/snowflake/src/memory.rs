@@ -434,12 +434,14 @@ impl Database {
                 prefix,
                 file,
                 bytes,
+                ..
             } => self.upload(stage, prefix, file, *bytes)?,
             Step::List { stage, prefix } => return Ok(self.list(stage, prefix)),
             Step::Copy {
                 staging,
                 stage,
                 prefix,
+                ..
             } => return self.copy(staging, stage, prefix),
             Step::DeleteOld(load) => return self.delete_old(load),
             Step::DeleteAll { target, id } => {
@@ -455,6 +457,7 @@ impl Database {
                 head,
                 staging,
                 json,
+                ..
             } => {
                 return self.log_commit(target, head, staging.as_ref(), json);
             }

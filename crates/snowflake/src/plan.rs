@@ -1,6 +1,8 @@
 //! What a commit does, in order: a pure function of the package and of the table as it stands.
 
-use overlock_core::stream::{self, DELETED};
+use std::collections::HashSet;
+
+use overlock_core::stream::{self, DELETED, ROW};
 use overlock_core::{
     Commit, CommitId, DeleteMode, Error, Manifest, Package, Result, SyncKey, Timestamp, WriteMode,
 };
@@ -150,6 +152,7 @@ pub fn plan(
         target: target.clone(),
         head,
         staging: has_rows.then(|| staging_table(target, manifest.id)),
+        never_null: manifest.row_numbers.then(|| ROW.to_owned()),
         json: if has_rows {
             json_columns(manifest)
         } else {
@@ -211,6 +214,7 @@ fn stage(package: &Package, target: &Target) -> Result<Vec<Step>> {
             prefix: prefix.clone(),
             file: package.dir.join(&part.name),
             bytes: part.bytes,
+            sha256: part.sha256.clone(),
         })
         .collect();
     steps.push(Step::List {
@@ -225,8 +229,15 @@ fn stage(package: &Package, target: &Target) -> Result<Vec<Step>> {
         staging: staged,
         stage: target.stage.clone(),
         prefix,
+        case_sensitive: differ_in_case_only(manifest),
     });
     Ok(steps)
+}
+
+fn differ_in_case_only(manifest: &Manifest) -> bool {
+    let mut seen = HashSet::new();
+    let mut fields = manifest.schema.fields().iter();
+    !fields.all(|field| seen.insert(field.name().to_uppercase()))
 }
 
 fn rows(

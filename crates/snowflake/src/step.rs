@@ -157,6 +157,8 @@ pub enum Step {
         file: PathBuf,
         /// Its size.
         bytes: u64,
+        /// Its SHA-256 in hex.
+        sha256: String,
     },
     /// Lists what is on the stage.
     List {
@@ -173,6 +175,8 @@ pub enum Step {
         stage: Name,
         /// Folder on it.
         prefix: String,
+        /// Two columns have names that differ in case only.
+        case_sensitive: bool,
     },
     /// Begins the transaction.
     Begin,
@@ -202,6 +206,8 @@ pub enum Step {
         head: HeadRow,
         /// Staging table, if the package has rows.
         staging: Option<Name>,
+        /// A column of it that is never NULL, if there is one: COPY leaves columns out in silence.
+        never_null: Option<String>,
         /// JSON columns of the staging table.
         json: Vec<String>,
     },
@@ -358,10 +364,16 @@ pub fn render(step: &Step) -> String {
             staging,
             stage,
             prefix,
+            case_sensitive,
         } => format!(
             "COPY INTO {staging}\nFROM @{stage}/{prefix}\n\
              FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE)\n\
-             MATCH_BY_COLUMN_NAME = CASE_SENSITIVE ON_ERROR = ABORT_STATEMENT"
+             MATCH_BY_COLUMN_NAME = {} ON_ERROR = ABORT_STATEMENT",
+            if *case_sensitive {
+                "CASE_SENSITIVE"
+            } else {
+                "CASE_INSENSITIVE"
+            }
         ),
         Step::Begin => "BEGIN TRANSACTION".to_owned(),
         Step::MoveHead { target, head } => move_head(target, head),
@@ -375,8 +387,9 @@ pub fn render(step: &Step) -> String {
             target,
             head,
             staging,
+            never_null,
             json,
-        } => log_commit(target, head, staging.as_ref(), json),
+        } => log_commit(target, head, staging.as_ref(), never_null.as_deref(), json),
         Step::Commit => "COMMIT".to_owned(),
         Step::Rollback => "ROLLBACK".to_owned(),
         Step::DropStaging(staging) => format!("DROP TABLE IF EXISTS {staging}"),
@@ -594,7 +607,13 @@ fn chosen(load: &Load, staging: &Name) -> String {
     )
 }
 
-fn log_commit(target: &Target, head: &HeadRow, staging: Option<&Name>, json: &[String]) -> String {
+fn log_commit(
+    target: &Target,
+    head: &HeadRow,
+    staging: Option<&Name>,
+    never_null: Option<&str>,
+    json: &[String],
+) -> String {
     let (pipeline, stream) = key(&target.key);
     let parent = head.parent.map(|parent| parent.to_string());
     let unparsed: Vec<String> = json
@@ -606,7 +625,11 @@ fn log_commit(target: &Target, head: &HeadRow, staging: Option<&Name>, json: &[S
         .collect();
     let (counted, unparsed) = match staging {
         Some(staging) => (
-            format!("\n  AND (SELECT COUNT(*) FROM {staging}) = {}", head.rows),
+            format!(
+                "\n  AND (SELECT COUNT({}) FROM {staging}) = {}",
+                never_null.map_or_else(|| "*".to_owned(), quoted),
+                head.rows
+            ),
             if unparsed.is_empty() {
                 "0".to_owned()
             } else {

@@ -81,6 +81,9 @@ pub struct Tag {
 pub trait Session: Send {
     /// Runs one step.
     async fn run(&mut self, step: &Step) -> Result<Answer>;
+
+    /// Ends the session, which gives up what was not committed and lets go of locks.
+    async fn close(&mut self) {}
 }
 
 /// A place to open sessions at.

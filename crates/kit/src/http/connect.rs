@@ -32,6 +32,8 @@ pub(super) fn client(
         .connect_timeout(config.connect_timeout)
         .tcp_keepalive(Duration::from_secs(60))
         .http1_only()
+        // Bodies are inflated here, within limits, whatever another crate asked of reqwest.
+        .no_gzip()
         .no_proxy()
         .dns_resolver(Arc::new(Resolver {
             origins: Arc::clone(origins),

@@ -1,0 +1,567 @@
+//! Sending a file to where a PUT says: S3, Azure, Google Cloud Storage.
+//!
+//! The server says where to, with credentials for that place alone; what is sent is decided here: the one file
+//! of the step, never a path or pattern from the answer. A file is streamed; whatever breaks, the commit begins
+//! again with a new PUT, which brings new credentials.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use aes::cipher::{BlockEncryptMut as _, KeyInit as _, KeyIvInit as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use cbc::cipher::block_padding::Pkcs7;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use http::{HeaderName, HeaderValue, header};
+use object_store::aws::AmazonS3Builder;
+use object_store::{
+    Attribute, Attributes, ObjectStore as _, PutMultipartOptions, PutOptions, PutPayload,
+};
+use overlock_core::{Error, ErrorKind};
+use rand::Rng as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::warehouse::{Failure, Result};
+
+/// The file that a PUT means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) file: PathBuf,
+    pub(crate) bytes: u64,
+    /// In hex.
+    pub(crate) sha256: String,
+}
+
+/// Bytes in memory at once, twice.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Bytes of one part on S3, which wants at least 5 MiB.
+const PART_BYTES: usize = 8 << 20;
+
+const BLOCK: usize = 16;
+
+/// Where storage of Snowflake lies; PrivateLink and FIPS end points end like this as well.
+const STORAGE_DOMAINS: [&str; 7] = [
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".core.windows.net",
+    ".core.usgovcloudapi.net",
+    ".core.chinacloudapi.cn",
+    "storage.googleapis.com",
+    ".storage.googleapis.com",
+];
+
+/// `stageInfo` of the answer to a PUT (snowflake.md, section 4).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StageInfo {
+    location_type: String,
+    #[serde(default)]
+    location: String,
+    region: Option<String>,
+    end_point: Option<String>,
+    #[serde(default)]
+    use_s3_regional_url: bool,
+    #[serde(default)]
+    use_regional_url: bool,
+    storage_account: Option<String>,
+    presigned_url: Option<String>,
+    #[serde(default)]
+    creds: Credentials,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE", default)]
+struct Credentials {
+    aws_key_id: Option<String>,
+    aws_secret_key: Option<String>,
+    aws_token: Option<String>,
+    azure_sas_token: Option<String>,
+    gcs_access_token: Option<String>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EncryptionMaterial {
+    query_stage_master_key: String,
+    query_id: String,
+    smk_id: i64,
+}
+
+/// How a file is encrypted, and what its receiver must know for that.
+struct Cipher {
+    key: Vec<u8>,
+    iv: [u8; BLOCK],
+    wrapped: String,
+    description: String,
+}
+
+/// Sends `expected` to where `answer` says; gives the answer that a statement would have.
+pub(crate) async fn run(
+    client: &reqwest::Client,
+    base: &Url,
+    is_stand_in: bool,
+    answer: &Value,
+    expected: Option<Upload>,
+) -> Result<Value> {
+    let Some(upload) = expected else {
+        return Err(Failure::refused("send a file that no step named"));
+    };
+    let named: Vec<&str> = answer
+        .pointer("/data/src_locations")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if named.iter().map(Path::new).collect::<Vec<_>>() != [upload.file.as_path()] {
+        return Err(Failure::refused(
+            "send what the server names instead of the file that was meant",
+        ));
+    }
+    let unreadable = |what: &str| Failure::refused(format!("read where to send a file: {what}"));
+    let info = answer
+        .pointer("/data/stageInfo")
+        .cloned()
+        .unwrap_or_default();
+    let info: StageInfo = serde_json::from_value(info).map_err(|_| unreadable("stageInfo"))?;
+    let material = match answer.pointer("/data/encryptionMaterial") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            EncryptionMaterial::deserialize(value).map_err(|_| unreadable("encryptionMaterial"))?,
+        ),
+    };
+    let cipher = material.as_ref().map(Cipher::new).transpose()?;
+    let name = upload
+        .file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    let place = Sending {
+        client,
+        base,
+        is_stand_in,
+        upload: &upload,
+        name: &name,
+        cipher,
+    };
+    match info.location_type.as_str() {
+        "S3" => place.to_s3(&info).await?,
+        "AZURE" => place.to_azure(&info).await?,
+        "GCS" => place.to_gcs(&info).await?,
+        other => {
+            let other = overlock_core::text::printable(other);
+            return Err(Failure::refused(format!(
+                "send a file to a stage of the kind `{other}`"
+            )));
+        }
+    }
+    let columns = [
+        "source",
+        "target",
+        "source_size",
+        "target_size",
+        "source_compression",
+        "target_compression",
+        "status",
+        "message",
+    ];
+    let size = upload.bytes.to_string();
+    let rowtype: Vec<Value> = columns
+        .iter()
+        .map(|name| json!({"name": name, "type": "text", "nullable": true}))
+        .collect();
+    Ok(json!({
+        "success": true, "code": null, "message": null,
+        "data": {
+            "rowtype": rowtype,
+            "rowset": [[name, name, size, size, "NONE", "NONE", "UPLOADED", ""]],
+            "total": 1, "returned": 1, "queryId": answer.pointer("/data/queryId").cloned().unwrap_or(json!("")),
+            "parameters": [], "finalRoleName": "", "statementTypeId": 0, "version": 1,
+        }
+    }))
+}
+
+struct Sending<'a> {
+    client: &'a reqwest::Client,
+    base: &'a Url,
+    is_stand_in: bool,
+    upload: &'a Upload,
+    name: &'a str,
+    cipher: Option<Cipher>,
+}
+
+impl Sending<'_> {
+    fn digest(&self) -> String {
+        let hex = self.upload.sha256.as_bytes().chunks(2);
+        let bytes: Vec<u8> = hex
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        STANDARD.encode(bytes)
+    }
+
+    fn length(&self) -> u64 {
+        let block = BLOCK as u64;
+        match self.cipher {
+            Some(_) => (self.upload.bytes / block + 1) * block,
+            None => self.upload.bytes,
+        }
+    }
+
+    /// Only storage of the three clouds gets our rows, and a stand-in only on its own host.
+    fn check(&self, url: &Url) -> Result<()> {
+        let host = url.host_str().unwrap_or_default();
+        let good = if self.is_stand_in {
+            Some(host) == self.base.host_str()
+        } else {
+            url.scheme() == "https" && STORAGE_DOMAINS.iter().any(|domain| host.ends_with(domain))
+        };
+        if good {
+            return Ok(());
+        }
+        let host = overlock_core::text::printable(host);
+        Err(Failure::refused(format!(
+            "send a file to `{host}`, which is no storage of Snowflake's clouds"
+        )))
+    }
+
+    fn url(&self, text: &str) -> Result<Url> {
+        let url = Url::parse(text).map_err(|_| Failure::refused("read where to send a file"))?;
+        self.check(&url)?;
+        Ok(url)
+    }
+
+    /// `bucket/prefix/` apart.
+    fn split<'b>(&self, location: &'b str) -> Result<(&'b str, String)> {
+        let (bucket, prefix) = location.split_once('/').unwrap_or((location, ""));
+        if bucket.is_empty() {
+            return Err(Failure::refused("read where to send a file"));
+        }
+        let prefix = prefix.trim_matches('/');
+        let path = if prefix.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{prefix}/{}", self.name)
+        };
+        Ok((bucket, path))
+    }
+
+    async fn to_s3(&self, info: &StageInfo) -> Result<()> {
+        let (bucket, path) = self.split(&info.location)?;
+        let region = info.region.as_deref().unwrap_or("us-east-1");
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        let endpoint = match info.end_point.as_deref().filter(|text| !text.is_empty()) {
+            // A stand-in for tests speaks plain HTTP.
+            Some(endpoint) if self.is_stand_in => format!("http://{endpoint}"),
+            Some(endpoint) => format!("https://{endpoint}"),
+            None if info.use_s3_regional_url || info.use_regional_url || !suffix.is_empty() => {
+                format!("https://s3.{region}.amazonaws.com{suffix}")
+            }
+            None => format!("https://s3.{region}.amazonaws.com"),
+        };
+        self.url(&endpoint)?;
+        let creds = &info.creds;
+        let store = AmazonS3Builder::new()
+            .with_endpoint(endpoint)
+            .with_allow_http(self.is_stand_in)
+            .with_region(region)
+            .with_bucket_name(bucket)
+            .with_access_key_id(creds.aws_key_id.clone().unwrap_or_default())
+            .with_secret_access_key(creds.aws_secret_key.clone().unwrap_or_default())
+            .with_token(creds.aws_token.clone().unwrap_or_default())
+            .build()
+            .map_err(|_| Failure::refused("prepare an upload to S3"))?;
+        let path = object_store::path::Path::parse(path)
+            .map_err(|_| Failure::refused("read where to send a file"))?;
+        let mut attributes = Attributes::new();
+        let mut note = |name: &'static str, value: String| {
+            attributes.insert(Attribute::Metadata(name.into()), value.into());
+        };
+        note("sfc-digest", self.digest());
+        if let Some(cipher) = &self.cipher {
+            note("x-amz-key", cipher.wrapped.clone());
+            note("x-amz-iv", STANDARD.encode(cipher.iv));
+            note("x-amz-matdesc", cipher.description.clone());
+        }
+        let broken = |_: object_store::Error| Failure::lost("send a file to S3");
+        let mut chunks = self.chunks()?;
+        if self.length() <= PART_BYTES as u64 {
+            let mut whole = Vec::new();
+            while let Some(chunk) = chunks.next().await {
+                whole.extend_from_slice(&chunk?);
+            }
+            let options = PutOptions {
+                attributes,
+                ..PutOptions::default()
+            };
+            store
+                .put_opts(&path, PutPayload::from(whole), options)
+                .await
+                .map_err(broken)?;
+            return Ok(());
+        }
+        let options = PutMultipartOptions {
+            attributes,
+            ..PutMultipartOptions::default()
+        };
+        let mut parts = store
+            .put_multipart_opts(&path, options)
+            .await
+            .map_err(broken)?;
+        let mut part = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            part.extend_from_slice(&chunk?);
+            if part.len() >= PART_BYTES {
+                parts
+                    .put_part(std::mem::take(&mut part).into())
+                    .await
+                    .map_err(broken)?;
+            }
+        }
+        if !part.is_empty() {
+            parts.put_part(part.into()).await.map_err(broken)?;
+        }
+        parts.complete().await.map_err(broken)?;
+        Ok(())
+    }
+
+    async fn to_azure(&self, info: &StageInfo) -> Result<()> {
+        let (container, path) = self.split(&info.location)?;
+        let account = info.storage_account.as_deref().unwrap_or_default();
+        let endpoint = info.end_point.as_deref().filter(|text| !text.is_empty());
+        let base = match endpoint {
+            Some(endpoint) if self.is_stand_in => format!("http://{endpoint}/{account}"),
+            Some(endpoint) => format!("https://{account}.{endpoint}"),
+            None => format!("https://{account}.blob.core.windows.net"),
+        };
+        let token = info.creds.azure_sas_token.as_deref().unwrap_or_default();
+        let url = self.url(&format!(
+            "{base}/{container}/{path}?{}",
+            token.trim_start_matches('?')
+        ))?;
+        let mut headers = vec![
+            ("x-ms-blob-type", "BlockBlob".to_owned()),
+            ("x-ms-meta-sfcdigest", self.digest()),
+        ];
+        if let Some(cipher) = &self.cipher {
+            headers.push(("x-ms-meta-encryptiondata", cipher.data("AES_CBC_128")));
+            headers.push(("x-ms-meta-matdesc", cipher.description.clone()));
+        }
+        self.put(url, &headers).await
+    }
+
+    async fn to_gcs(&self, info: &StageInfo) -> Result<()> {
+        let mut headers = Vec::new();
+        let url = match info
+            .presigned_url
+            .as_deref()
+            .filter(|text| !text.is_empty())
+        {
+            Some(presigned) => self.url(presigned)?,
+            None => {
+                let (bucket, path) = self.split(&info.location)?;
+                let token = info.creds.gcs_access_token.as_deref().unwrap_or_default();
+                headers.push(("authorization", format!("Bearer {token}")));
+                let endpoint = info.end_point.as_deref().filter(|text| !text.is_empty());
+                let base = match endpoint {
+                    Some(endpoint) if self.is_stand_in => format!("http://{endpoint}"),
+                    Some(endpoint) => format!("https://{endpoint}"),
+                    None => "https://storage.googleapis.com".to_owned(),
+                };
+                self.url(&format!("{base}/{bucket}/{path}"))?
+            }
+        };
+        headers.push(("x-goog-meta-sfc-digest", self.digest()));
+        if let Some(cipher) = &self.cipher {
+            headers.push(("x-goog-meta-encryptiondata", cipher.data("AES_CBC_256")));
+            headers.push(("x-goog-meta-matdesc", cipher.description.clone()));
+        }
+        self.put(url, &headers).await
+    }
+
+    async fn put(&self, url: Url, headers: &[(&'static str, String)]) -> Result<()> {
+        let mut request = self
+            .client
+            .put(url)
+            .header(header::CONTENT_LENGTH, self.length());
+        for (name, value) in headers {
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| Failure::refused("send a file with what the server says about it"))?;
+            value.set_sensitive(*name == "authorization");
+            request = request.header(HeaderName::from_static(name), value);
+        }
+        let body = reqwest::Body::wrap_stream(self.chunks()?.map(|chunk| {
+            chunk
+                .map_err(|failure| std::io::Error::other(failure.into_error().message().to_owned()))
+        }));
+        let sent = request.body(body).send().await;
+        let status = sent
+            .map_err(|_| Failure::lost("send a file to its stage"))?
+            .status();
+        if status.is_success() {
+            return Ok(());
+        }
+        // Also an expired token: the next attempt begins with a new PUT, which brings a new one.
+        Err(Failure::Lost(
+            Error::new(
+                ErrorKind::Destination,
+                format!("send a file to its stage: HTTP {status}"),
+            )
+            .context("status", status.as_u16()),
+        ))
+    }
+
+    /// The file's bytes, encrypted if they must be.
+    fn chunks(&self) -> Result<BoxStream<'static, Result<Bytes>>> {
+        let unreadable = |error: std::io::Error| {
+            Failure::Refused(Error::new(ErrorKind::Io, "read a file of a package").source(error))
+        };
+        let mut file = std::fs::File::open(&self.upload.file).map_err(unreadable)?;
+        let mut cipher = self.cipher.as_ref().map(Cipher::encryptor).transpose()?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                let read = fill(&mut file, &mut chunk);
+                let is_last = !matches!(read, Ok(CHUNK_BYTES));
+                let chunk = read.map_err(unreadable).map(|length| {
+                    chunk.truncate(length);
+                    match &mut cipher {
+                        Some(cipher) => Bytes::from(cipher.take(chunk, is_last)),
+                        None => Bytes::from(chunk),
+                    }
+                });
+                // Nobody listens any more if the request broke.
+                if sender.blocking_send(chunk).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Ok(stream::unfold(receiver, |mut receiver| async move {
+            let chunk = receiver.recv().await?;
+            Some((chunk, receiver))
+        })
+        .boxed())
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(length)
+}
+
+enum Encryptor {
+    Short(cbc::Encryptor<aes::Aes128>),
+    Long(cbc::Encryptor<aes::Aes256>),
+}
+
+impl Encryptor {
+    /// Encrypts whole blocks; the last ones with padding.
+    fn take(&mut self, mut bytes: Vec<u8>, is_last: bool) -> Vec<u8> {
+        if is_last {
+            return match self {
+                Self::Short(cipher) => cipher.clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
+                Self::Long(cipher) => cipher.clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
+            };
+        }
+        // A chunk that is not the last is a whole number of blocks.
+        for block in bytes.chunks_exact_mut(BLOCK) {
+            let block = aes::Block::from_mut_slice(block);
+            match self {
+                Self::Short(cipher) => cipher.encrypt_block_mut(block),
+                Self::Long(cipher) => cipher.encrypt_block_mut(block),
+            }
+        }
+        bytes
+    }
+}
+
+impl Cipher {
+    fn new(material: &EncryptionMaterial) -> Result<Self> {
+        let bad = || Failure::refused("encrypt a file with the key that the stage gave");
+        let master = STANDARD
+            .decode(&material.query_stage_master_key)
+            .map_err(|_| bad())?;
+        let mut key = vec![0; master.len()];
+        let mut iv = [0; BLOCK];
+        rand::rng().fill(key.as_mut_slice());
+        rand::rng().fill(&mut iv);
+        let wrapped = match master.len() {
+            16 => wrap(
+                &aes::Aes128::new_from_slice(&master).map_err(|_| bad())?,
+                &key,
+            ),
+            32 => wrap(
+                &aes::Aes256::new_from_slice(&master).map_err(|_| bad())?,
+                &key,
+            ),
+            _ => return Err(bad()),
+        };
+        let description = json!({
+            "smkId": material.smk_id.to_string(),
+            "queryId": material.query_id,
+            "keySize": (master.len() * 8).to_string(),
+        });
+        Ok(Self {
+            key,
+            iv,
+            wrapped,
+            description: description.to_string(),
+        })
+    }
+
+    fn encryptor(&self) -> Result<Encryptor> {
+        let bad = |_| Failure::refused("encrypt a file with the key that the stage gave");
+        Ok(match self.key.len() {
+            16 => {
+                Encryptor::Short(cbc::Encryptor::new_from_slices(&self.key, &self.iv).map_err(bad)?)
+            }
+            _ => {
+                Encryptor::Long(cbc::Encryptor::new_from_slices(&self.key, &self.iv).map_err(bad)?)
+            }
+        })
+    }
+
+    /// What Azure and Google keep beside the file.
+    fn data(&self, algorithm: &str) -> String {
+        json!({
+            "EncryptionMode": "FullBlob",
+            "WrappedContentKey": {
+                "KeyId": "symmKey1", "EncryptedKey": self.wrapped, "Algorithm": "AES_CBC_256",
+            },
+            "EncryptionAgent": {"Protocol": "1.0", "EncryptionAlgorithm": algorithm},
+            "ContentEncryptionIV": STANDARD.encode(self.iv),
+            "KeyWrappingMetadata": {"EncryptionLibrary": "Java 5.3.0"},
+        })
+        .to_string()
+    }
+}
+
+/// AES-ECB over the padded file key.
+fn wrap<C>(cipher: &C, key: &[u8]) -> String
+where
+    C: aes::cipher::BlockEncrypt + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>,
+{
+    let padding = BLOCK - key.len() % BLOCK;
+    let mut padded = key.to_vec();
+    padded.resize(
+        key.len() + padding,
+        u8::try_from(padding).unwrap_or_default(),
+    );
+    for block in padded.chunks_exact_mut(BLOCK) {
+        cipher.encrypt_block(aes::Block::from_mut_slice(block));
+    }
+    STANDARD.encode(padded)
+}
