@@ -4,17 +4,21 @@
 
 Prints {"url": ...} once the server listens on a free port of 127.0.0.1. Then each line on standard input is
 a JSON object: {"sql": "SELECT ..."} is run by the connector, which no one here wrote, and answered with
-{"rows": [...]}, every value as text, or {"error": ...}. Ends, with the server, at the end of input.
+{"rows": [...]}, every value as text, or {"error": ...}. {"abandon": "DATABASE"} rolls back what sessions in that
+database left open, as Snowflake does with transactions whose client is gone; the stand-in never would.
+Ends, with the server, at the end of input.
 """
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
-import signal
 import socket
-import subprocess
 import sys
+import threading
 import time
+import warnings
 
 from harness import ROOT, environment
 
@@ -25,39 +29,49 @@ def main():
     python = environment(ROOT / "target" / "interop", "snowflake")
     if pathlib.Path(sys.executable) != python:
         os.execv(python, [str(python), __file__])
+    # What it cannot do is told in its answers.
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    import fakesnow.server
     import snowflake.connector
+    import uvicorn
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [python.with_name("fakesnow"), "-s", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait(port, server)
-        connection = snowflake.connector.connect(
-            user="verifier", password="verifier", account="verifier", host="127.0.0.1", port=port, protocol="http"
-        )
-        print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
-        for line in sys.stdin:
-            print(json.dumps(answer(connection, json.loads(line)["sql"])), flush=True)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(10)
-
-
-def wait(port, server):
+    config = uvicorn.Config(fakesnow.server.app, host="127.0.0.1", port=port, log_level="critical")
+    server = uvicorn.Server(config)
+    threading.Thread(target=server.run, daemon=True).start()
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise SystemExit("fakesnow did not start") from None
-            time.sleep(0.05)
+    while not server.started:
+        if time.monotonic() > deadline:
+            raise SystemExit("fakesnow did not start")
+        time.sleep(0.02)
+    connection = snowflake.connector.connect(
+        user="verifier", password="verifier", account="verifier", host="127.0.0.1", port=port, protocol="http"
+    )
+    own = set(fakesnow.server.sessions)
+    print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        if "sql" in wanted:
+            said = answer(connection, wanted["sql"])
+        else:
+            said = {"rows": [[str(abandon(fakesnow.server.sessions, own, wanted["abandon"]))]]}
+        print(json.dumps(said), flush=True)
+    # Not by the usual way: the database's library complains at length about what it leaves to the system.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def abandon(sessions, own, database):
+    """Ends every session in a database but our own."""
+    gone = [token for token, session in sessions.items() if token not in own and session.database == database]
+    for token in gone:
+        session = sessions.pop(token)
+        with contextlib.suppress(Exception):  # Most have no open transaction.
+            session.cursor().execute("ROLLBACK")
+    return len(gone)
 
 
 def answer(connection, sql):

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use overlock_core::{Clock as _, Timestamp};
 use overlock_local::{Table, View};
 use overlock_salesforce::emulator::{SalesforceSandbox, SandboxOptions};
+
+use overlock_snowflake::stand_in::StandIn;
 
 use crate::rows::{self, Row};
 
@@ -28,6 +31,8 @@ pub struct Lab {
     auth: Option<String>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// Name of a database of the stand-in, if rows go there.
+    database: Option<String>,
 }
 
 /// One stream of the pipeline under test.
@@ -122,6 +127,7 @@ impl Lab {
             auth: None,
             environment: Vec::new(),
             arguments: Vec::new(),
+            database: None,
         };
         for stream in streams {
             lab.streams.push(StreamSpec {
@@ -169,6 +175,24 @@ impl Lab {
         self.run_settings.push(line.to_owned());
         self.write();
         self
+    }
+
+    /// Sends rows to a database of the Snowflake stand-in, which is made.
+    #[must_use]
+    pub fn snowflake(mut self) -> Self {
+        static DATABASES: AtomicU64 = AtomicU64::new(0);
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let database = format!("LAB_{number}");
+        let made = StandIn::shared().ask(&format!("CREATE DATABASE {database}"));
+        made.unwrap();
+        self.database = Some(database);
+        self.write();
+        self
+    }
+
+    /// The database of the stand-in.
+    pub fn database(&self) -> &str {
+        self.database.as_deref().unwrap()
     }
 
     /// Logs in another way: the inline table of `auth`.
@@ -219,7 +243,18 @@ impl Lab {
             project.push_str(line);
             project.push('\n');
         }
-        project.push_str("\n[destination.lake]\nkind = \"local\"\npath = \"data\"\n");
+        match &self.database {
+            None => project.push_str("\n[destination.lake]\nkind = \"local\"\npath = \"data\"\n"),
+            Some(database) => {
+                let table = format!(
+                    "\n[destination.lake]\nkind = \"snowflake\"\naccount = \"stand-in\"\nuser = \"loader\"\n\
+                     database = \"{database}\"\ntest_url = \"{}\"\n\
+                     auth = {{ kind = \"password\", password = \"cmd:printf stand-in-password\" }}\n",
+                    StandIn::shared().url()
+                );
+                project.push_str(&table);
+            }
+        }
         project.push_str("\n[run]\n");
         project.push_str(&self.run_settings.join("\n"));
         project.push('\n');
@@ -344,6 +379,9 @@ impl Lab {
 
     /// Rows of a view of a table; none if it does not exist yet.
     pub fn view(&self, stream: &str, view: View) -> Vec<Row> {
+        if let Some(database) = &self.database {
+            return rows::loaded(database, stream);
+        }
         let dir = self.table_dir(stream);
         if !dir.exists() {
             return Vec::new();
@@ -359,6 +397,9 @@ impl Lab {
 
     /// Ids of the commits of a table, oldest first.
     pub fn commits(&self, stream: &str) -> Vec<String> {
+        if let Some(database) = &self.database {
+            return rows::logged(database, stream);
+        }
         let dir = self.table_dir(stream);
         if !dir.exists() {
             return Vec::new();

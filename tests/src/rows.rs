@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use overlock_core::Timestamp;
 use overlock_salesforce::emulator::canonical_number;
+use overlock_snowflake::stand_in::StandIn;
 
 /// One row: canonical value by column, null as `None`. Values that live in `_extra` stand under their
 /// own column's name, as the source spelled them.
@@ -27,6 +28,11 @@ fn read(batch: &RecordBatch, row: usize) -> Row {
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         values.insert(field.name().clone(), canonical(column.as_ref(), row));
     }
+    with_extra(values)
+}
+
+/// Values that live in `_extra` stand under their own column's name.
+fn with_extra(mut values: Row) -> Row {
     let extra = values.get("_extra").cloned().flatten();
     if let Some(extra) = extra {
         let parsed: BTreeMap<String, serde_json::Value> =
@@ -45,6 +51,97 @@ fn read(batch: &RecordBatch, row: usize) -> Row {
         }
     }
     values
+}
+
+/// All rows of a table of the Snowflake stand-in, as Snowflake's own connector reads them; none if it does not
+/// exist yet. Columns stand under the names that the source has for them.
+pub fn loaded(database: &str, stream: &str) -> Vec<Row> {
+    let stand_in = StandIn::shared();
+    let schema = format!("\"{database}\".\"CRM\"");
+    let table = stream.to_uppercase();
+    let mapping = stand_in.ask(&format!(
+        "SELECT HEAD FROM {schema}.\"_OVERLOCK_HEADS\" WHERE TABLE_NAME = '{table}'"
+    ));
+    let mapping = match mapping {
+        Err(error) if error.contains("002003") => return Vec::new(),
+        mapping => mapping.unwrap(),
+    };
+    let Some(mapping) = mapping.first().and_then(|row| row[0].clone()) else {
+        return Vec::new();
+    };
+    let head: serde_json::Value = serde_json::from_str(&mapping).unwrap();
+    let mapping: Vec<BTreeMap<String, String>> =
+        serde_json::from_value(head["mapping"].clone()).unwrap();
+    let kinds = stand_in.ask(&format!(
+        "SELECT COLUMN_NAME, DATA_TYPE FROM \"{database}\".INFORMATION_SCHEMA.COLUMNS \
+         WHERE TABLE_SCHEMA = 'CRM' AND TABLE_NAME = '{table}' ORDER BY ORDINAL_POSITION"
+    ));
+    let kinds = kinds.unwrap();
+    let columns: Vec<(String, String)> = kinds
+        .into_iter()
+        .map(|row| (row[0].clone().unwrap(), row[1].clone().unwrap()))
+        .collect();
+    // Timestamps that are NULL come as 1970 unless they are cast (interop.md).
+    let list: Vec<String> = columns
+        .iter()
+        .map(|(name, _)| format!("\"{name}\"::VARCHAR"))
+        .collect();
+    let sql = format!("SELECT {} FROM {schema}.\"{table}\"", list.join(", "));
+    let rows = stand_in.ask(&sql).unwrap();
+    let read = |row: Vec<Option<String>>| {
+        let mut values = Row::new();
+        for ((name, kind), cell) in columns.iter().zip(row) {
+            let value = cell.map(|text| canonical_text(kind, &text));
+            let mapped = mapping.iter().find(|mapped| mapped["column"] == *name);
+            let name = mapped.map_or(name, |mapped| &mapped["name"]);
+            // Of two columns for one name, the one that has the value counts.
+            let slot = values.entry(name.clone()).or_default();
+            *slot = value.or(slot.take());
+        }
+        with_extra(values)
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Ids of the commits of a table of the stand-in, oldest first. Each must build on the one before.
+pub fn logged(database: &str, stream: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT ID, PARENT FROM \"{database}\".\"CRM\".\"_OVERLOCK_COMMITS\" WHERE STREAM = '{stream}'"
+    );
+    let mut left = match StandIn::shared().ask(&sql) {
+        Err(error) if error.contains("002003") => return Vec::new(),
+        rows => rows.unwrap(),
+    };
+    let mut ids = Vec::new();
+    let mut parent = None;
+    while let Some(next) = left.iter().position(|row| row[1] == parent) {
+        parent = left.swap_remove(next)[0].clone();
+        ids.extend(parent.clone());
+    }
+    assert!(
+        left.is_empty(),
+        "{stream}: commits that build on none: {left:?}"
+    );
+    ids
+}
+
+fn canonical_text(kind: &str, text: &str) -> String {
+    match kind {
+        "NUMBER" | "FLOAT" => canonical_number(text),
+        "BOOLEAN" => text.to_lowercase(),
+        "TIMESTAMP_TZ" => {
+            let text = text
+                .trim_end_matches("+00")
+                .trim_end_matches(" +0000")
+                .trim_end_matches(" Z");
+            let instant = format!("{}Z", text.replace(' ', "T"));
+            let instant = Timestamp::parse(&instant);
+            instant
+                .unwrap_or_else(|error| panic!("{text}: {error}"))
+                .to_string()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn canonical(column: &dyn Array, row: usize) -> Option<String> {

@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use overlock_core::crash;
 use overlock_core::{Clock, Context, Destination, Error, ErrorKind, Events, Redactor, Source};
-use overlock_core::{SourceName, crash};
 use overlock_local::{Local, LocalOptions};
+use overlock_snowflake::{Policy, Snowflake, SnowflakeWarehouse};
 
 use crate::args::{Command, Global};
-use crate::config::{Project, Request, SourceSettings, Wanted};
+use crate::config::files::OnSchemaChange;
+use crate::config::{
+    DestinationSettings, PipelineSettings, Project, Request, SourceSettings, Wanted,
+};
 use crate::env::{self, Environment};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
@@ -128,29 +132,53 @@ impl App {
             )
     }
 
-    /// The folder of a local destination.
-    pub(crate) fn data_dir(
+    /// Where rows go; `--data-dir` means a folder, whatever the files say.
+    pub(crate) fn destination(
         &self,
         project: &Project,
-        destination: Option<&str>,
-    ) -> Outcome<PathBuf> {
+        name: Option<&str>,
+    ) -> Outcome<DestinationSettings> {
         match &self.global.data_dir {
-            Some(path) => Ok(crate::config::absolute(path)),
-            None => project.destination(destination),
+            Some(path) => Ok(DestinationSettings::Local(crate::config::absolute(path))),
+            None => project.destination(name),
         }
     }
 
-    /// The destination of one source.
+    /// Opens the destination of a pipeline; no network yet.
     pub(crate) fn open_destination(
         &self,
-        project: &Project,
-        destination: Option<&str>,
-        source: &SourceName,
-        options: LocalOptions,
+        settings: &DestinationSettings,
+        pipeline: &PipelineSettings,
         clock: Arc<dyn Clock>,
     ) -> Outcome<Arc<dyn Destination>> {
-        let root = self.data_dir(project, destination)?.join(source.as_str());
-        Ok(Arc::new(Local::new(root, options, clock)))
+        let allow_empty_replace = pipeline.file.allow_empty_replace;
+        match settings {
+            DestinationSettings::Local(path) => {
+                let options = LocalOptions::default()
+                    .allow_empty_replace(allow_empty_replace)
+                    .on_schema_change(match pipeline.file.on_schema_change {
+                        OnSchemaChange::Evolve => overlock_local::OnSchemaChange::Evolve,
+                        OnSchemaChange::Fail => overlock_local::OnSchemaChange::Fail,
+                    });
+                let root = path.join(pipeline.source.as_str());
+                Ok(Arc::new(Local::new(root, options, clock)))
+            }
+            DestinationSettings::Snowflake(table) => {
+                let policy = Policy {
+                    allow_empty_replace,
+                    on_schema_change: match pipeline.file.on_schema_change {
+                        OnSchemaChange::Evolve => overlock_snowflake::OnSchemaChange::Evolve,
+                        OnSchemaChange::Fail => overlock_snowflake::OnSchemaChange::Fail,
+                    },
+                    compat_columns: table.compat_columns(),
+                };
+                let redactor = self.output.redactor().clone();
+                let warehouse = SnowflakeWarehouse::new(table.account(), redactor)?;
+                let place = table.place(&pipeline.source);
+                let warehouse = Arc::new(warehouse);
+                Ok(Arc::new(Snowflake::new(warehouse, place, policy, clock)))
+            }
+        }
     }
 
     /// Connects a source: parses its keys, no network yet.

@@ -3,6 +3,10 @@
 //! No statement is ever repeated on its own. After any doubt the session is dropped, which gives up what it
 //! did not commit, and a new one looks where the head stands: at our package, and all is done; at its
 //! parent, and the commit begins again; elsewhere, and another run was faster.
+//!
+//! The head that counts is one that the history has too. The history is written last in the transaction, so a
+//! pointer that was moved without it was moved outside: by a server that had dropped the transaction in
+//! silence. Such a stray pointer stands for its parent, and what it left is deleted by the next commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +53,8 @@ struct Seen {
     /// Whether there is a row for the key's head, with or without one.
     has_row: bool,
     head: Option<HeadRow>,
+    /// A pointer that the history does not know.
+    stray: Option<HeadRow>,
     table: Table,
 }
 
@@ -97,8 +103,15 @@ impl Snowflake {
         self.refuse_emptying(session.as_mut(), package, &target, &seen)
             .await?;
         let at = self.clock.now();
-        let steps =
-            plan::plan(package, &seen.table, &target, self.policy, at).map_err(Failure::Refused)?;
+        let steps = plan::plan(
+            package,
+            &seen.table,
+            seen.stray.as_ref(),
+            &target,
+            self.policy,
+            at,
+        )
+        .map_err(Failure::Refused)?;
         if let Err(failure) = run_all(session.as_mut(), &steps, package).await {
             // The session ends here anyway; this only lets go of its locks sooner.
             if let Err(failure) = session.run(&Step::Rollback).await {
@@ -334,21 +347,29 @@ async fn look(session: &mut dyn Session, target: &Target) -> Result<Seen> {
 fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
     let mut seen = Seen::default();
     let mut columns = Vec::new();
+    let mut pointer = None;
+    let mut logged = Vec::new();
     for row in &answer.rows {
         let cell = |name: &str| -> Option<&str> {
             let position = LOOK_COLUMNS.iter().position(|column| *column == name)?;
             row.get(position)?.as_deref()
         };
-        if cell("kind") == Some("column") {
-            let number = |name: &str| cell(name).and_then(|text| text.parse().ok());
-            let kind = cell("stream").unwrap_or_default();
-            let column = Column {
-                name: cell("pipeline").unwrap_or_default().to_owned(),
-                kind: ColumnType::parse(kind, number("table"), number("id")),
-            };
-            let position: u32 = number_of(cell("parent"));
-            columns.push((position, column));
-            continue;
+        match cell("kind") {
+            Some("column") => {
+                let number = |name: &str| cell(name).and_then(|text| text.parse().ok());
+                let kind = cell("stream").unwrap_or_default();
+                let column = Column {
+                    name: cell("pipeline").unwrap_or_default().to_owned(),
+                    kind: ColumnType::parse(kind, number("table"), number("id")),
+                };
+                columns.push((number_of(cell("head")), column));
+                continue;
+            }
+            Some("commit") => {
+                logged.push(head_row(cell("head"))?);
+                continue;
+            }
+            _ => {}
         }
         let key = &target.key;
         let is_ours = cell("pipeline") == Some(key.pipeline.as_str())
@@ -364,9 +385,20 @@ fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
         }
         seen.has_row = true;
         if cell("id").is_some() {
-            let head = head_row(&cell)?;
-            seen.table.mapping.clone_from(&head.mapping);
-            seen.head = Some(head);
+            pointer = Some(head_row(cell("head"))?);
+        }
+    }
+    if let Some(pointer) = pointer {
+        let parent = pointer.parent;
+        seen.table.mapping.clone_from(&pointer.mapping);
+        if logged.iter().any(|logged| logged.id == pointer.id) {
+            seen.head = Some(pointer);
+        } else {
+            seen.head = logged.into_iter().find(|logged| Some(logged.id) == parent);
+            if seen.head.is_none() && parent.is_some() {
+                return Err(unreadable("HEAD"));
+            }
+            seen.stray = Some(pointer);
         }
     }
     columns.sort_by_key(|(position, _)| *position);
@@ -378,44 +410,16 @@ fn number_of(text: Option<&str>) -> u32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn head_row<'a>(cell: &dyn Fn(&str) -> Option<&'a str>) -> overlock_core::Result<HeadRow> {
-    let unreadable = |column: &'static str| {
-        Error::new(
-            ErrorKind::Destination,
-            format!("read the column `{column}` of a head"),
-        )
-        .hint(
-            "somebody changed the table `_OVERLOCK_HEADS`; restore it with Snowflake's Time Travel",
-        )
-    };
-    let json = |column: &'static str| -> overlock_core::Result<Option<serde_json::Value>> {
-        let Some(text) = cell(column) else {
-            return Ok(None);
-        };
-        serde_json::from_str(text).map_err(|error| unreadable(column).source(error))
-    };
-    let typed = |error: serde_json::Error| unreadable("state").source(error);
-    let id = |column: &'static str| cell(column).map(str::parse::<CommitId>).transpose();
-    Ok(HeadRow {
-        id: id("id")?.ok_or_else(|| unreadable("id"))?,
-        parent: id("parent")?,
-        state: json("state")?
-            .map(serde_json::from_value)
-            .transpose()
-            .map_err(typed)?,
-        complete: cell("complete")
-            .is_some_and(|text| text.eq_ignore_ascii_case("true") || text == "1"),
-        rows: cell("rows")
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| unreadable("rows"))?,
-        at: overlock_core::Timestamp::parse(cell("at").unwrap_or_default())
-            .map_err(|error| unreadable("at").source(error))?,
-        mapping: json("mapping")?
-            .map(serde_json::from_value)
-            .transpose()
-            .map_err(typed)?
-            .unwrap_or_default(),
-    })
+fn unreadable(column: &'static str) -> Error {
+    Error::new(
+        ErrorKind::Destination,
+        format!("read the column `{column}` of a head"),
+    )
+    .hint("somebody changed the tables `_OVERLOCK_...`; restore them with Snowflake's Time Travel")
+}
+
+fn head_row(text: Option<&str>) -> overlock_core::Result<HeadRow> {
+    serde_json::from_str(text.unwrap_or_default()).map_err(|error| unreadable("HEAD").source(error))
 }
 
 fn to_commit(head: HeadRow) -> Commit {

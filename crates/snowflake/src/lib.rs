@@ -2,16 +2,18 @@
 //!
 //! [`plan`] says what a commit does as a list of [`Step`]s, [`render`] gives the SQL of each; both are pure.
 //! [`Snowflake`] runs them in the session of a [`Warehouse`] and decides by the head alone whether a commit
-//! is done. What a step means is written twice: as SQL, and in [`memory`] on tables in memory, where every
+//! is done. What a step means is written twice: as SQL, and in `memory` on tables in memory, where every
 //! gap between two steps can be broken.
 
 mod client;
 mod column;
 mod destination;
-#[cfg(feature = "memory")]
+#[cfg(feature = "conformance")]
 pub mod memory;
 mod plan;
 mod sql;
+#[cfg(feature = "conformance")]
+pub mod stand_in;
 mod step;
 mod warehouse;
 
@@ -20,5 +22,5 @@ pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
 pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, plan, prepare, target};
 pub use sql::{Name, Place, normalized};
-pub use step::{Choice, Constant, HeadRow, Keys, Load, Step, Target, render};
+pub use step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
 pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

@@ -26,7 +26,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::column::ColumnType;
 use crate::sql::{Name, Place};
-use crate::step::{Choice, Constant, HeadRow, Load, Step, Target};
+use crate::step::{Choice, Constant, HeadRow, Load, Step, StrayValue, Target};
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
 /// One value.
@@ -116,6 +116,8 @@ pub enum Fault {
     AnswerLost(u64),
     /// Before it, the session is silently replaced by a new one without a transaction.
     SessionReplaced(u64),
+    /// As that, and from the second number on nothing is done any more.
+    ReplacedThenDown(u64, u64),
 }
 
 #[derive(Debug, Default)]
@@ -218,7 +220,12 @@ impl MemoryWarehouse {
             Some(Fault::Down(from)) if number >= from => Err(Failure::lost("reach the warehouse")),
             Some(Fault::NotDone(at)) if number == at => Err(Failure::lost("reach the warehouse")),
             Some(Fault::AnswerLost(at)) if number == at => Ok(Verdict::LoseAnswer),
-            Some(Fault::SessionReplaced(at)) if number == at => Ok(Verdict::Replace),
+            Some(Fault::SessionReplaced(at) | Fault::ReplacedThenDown(at, _)) if number == at => {
+                Ok(Verdict::Replace)
+            }
+            Some(Fault::ReplacedThenDown(_, from)) if number >= from => {
+                Err(Failure::lost("reach the warehouse"))
+            }
             _ => Ok(Verdict::Go),
         }
     }
@@ -333,7 +340,9 @@ impl MemorySession {
 fn changed_table(step: &Step) -> Option<Name> {
     match step {
         Step::DeleteOld(load) | Step::Insert(load) => Some(load.target.table.clone()),
-        Step::DeleteAll { target, .. } => Some(target.table.clone()),
+        Step::DeleteAll { target, .. } | Step::DeleteStray { target, .. } => {
+            Some(target.table.clone())
+        }
         Step::LogCommit { target, .. } => Some(target.commits.clone()),
         _ => None,
     }
@@ -451,6 +460,25 @@ impl Database {
                 let rows = std::mem::take(&mut self.table(&target.table)?.rows);
                 return Ok(changed(rows.len()));
             }
+            Step::DeleteStray {
+                target,
+                id,
+                column,
+                value,
+            } => {
+                if !self.is_head(target, *id) {
+                    return Ok(changed(0));
+                }
+                let value = match value {
+                    StrayValue::Text(text) => Cell::Text(text.clone()),
+                    StrayValue::Number(number) => Cell::Number((*number).into()),
+                };
+                let table = self.table(&target.table)?;
+                let before = table.rows.len();
+                table.rows.retain(|row| cell(row, column) != value);
+                let count = before - table.rows.len();
+                return Ok(changed(count));
+            }
             Step::Insert(load) => return self.insert(load),
             Step::LogCommit {
                 target,
@@ -480,29 +508,33 @@ impl Database {
             .ok_or_else(|| missing(&target.heads))?;
         let mut rows = Vec::new();
         let text = |value: &str| Some(value.to_owned());
+        let describe = |kind: &str, key: &SyncKey, table: &str, head: Option<&HeadRow>| {
+            vec![
+                text(kind),
+                text(key.pipeline.as_str()),
+                text(key.stream.as_str()),
+                text(table),
+                head.map(|head| head.id.to_string()),
+                head.map(|head| serde_json::to_string(head).unwrap()),
+            ]
+        };
         for line in lines {
-            if line.key != target.key && line.table != target.table.object {
+            if line.key == target.key || line.table == target.table.object {
+                rows.push(describe("head", &line.key, &line.table, line.head.as_ref()));
+            }
+            if line.key != target.key {
                 continue;
             }
-            let mut row = vec![
-                text("head"),
-                text(line.key.pipeline.as_str()),
-                text(line.key.stream.as_str()),
-                text(&line.table),
-            ];
-            match &line.head {
-                None => row.resize(11, None),
-                Some(head) => row.extend([
-                    Some(head.id.to_string()),
-                    head.parent.map(|parent| parent.to_string()),
-                    head.state.as_ref().map(|state| state.as_json().to_string()),
-                    Some(head.complete.to_string()),
-                    Some(head.rows.to_string()),
-                    Some(head.at.to_string()),
-                    Some(serde_json::to_string(&head.mapping).unwrap()),
-                ]),
+            for commit in self.commits.get(&target.commits).into_iter().flatten() {
+                let id = Some(commit.head.id);
+                let named = line
+                    .head
+                    .as_ref()
+                    .is_some_and(|head| Some(head.id) == id || head.parent == id);
+                if named {
+                    rows.push(describe("commit", &commit.key, "", Some(&commit.head)));
+                }
             }
-            rows.push(row);
         }
         let columns = self.tables.get(&target.table).map(|table| &table.columns);
         for (position, (name, kind)) in columns.into_iter().flatten().enumerate() {
@@ -515,10 +547,15 @@ impl Database {
                 ColumnType::Text => ("TEXT".to_owned(), None, None),
                 other => (other.to_string(), None, None),
             };
-            let mut row = vec![text("column"), text(name), Some(kind), precision, scale];
-            row.push(Some((position + 1).to_string()));
-            row.resize(11, None);
-            rows.push(row);
+            let position = (position + 1).to_string();
+            rows.push(vec![
+                text("column"),
+                text(name),
+                Some(kind),
+                precision,
+                scale,
+                Some(position),
+            ]);
         }
         Ok(Answer {
             columns: Vec::new(),
@@ -601,13 +638,26 @@ impl Database {
     }
 
     fn move_head(&mut self, target: &Target, head: &HeadRow) -> Result<Answer> {
+        let logged: Vec<CommitId> = self
+            .commits
+            .get(&target.commits)
+            .into_iter()
+            .flatten()
+            .map(|line| line.head.id)
+            .collect();
         let lines = self
             .heads
             .get_mut(&target.heads)
             .ok_or_else(|| missing(&target.heads))?;
         let mut count = 0;
         for line in lines {
-            let at_parent = line.head.as_ref().map(|head| head.id) == head.parent;
+            let at_parent = match &line.head {
+                None => head.parent.is_none(),
+                Some(now) => {
+                    let is_stray = !logged.contains(&now.id);
+                    Some(now.id) == head.parent || is_stray && now.parent == head.parent
+                }
+            };
             if line.key == target.key && at_parent {
                 line.head = Some(head.clone());
                 line.table.clone_from(&target.table.object);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
 use crate::sql::{Name, Place, normalized};
-use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, Target};
+use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target};
 
 /// The names of what overlock keeps for itself in a schema.
 const HEADS: &str = "_OVERLOCK_HEADS";
@@ -102,12 +102,14 @@ fn head_row(manifest: &Manifest, evolution: &Evolution, at: Timestamp) -> HeadRo
 }
 
 /// The steps that commit `package` to `table` at `at`, from the table's shape to the end of the transaction.
+/// `stray` is a head that was moved outside a transaction, so that its rows may be there in part.
 ///
 /// # Errors
 /// `Schema` if the policy forbids a change; `Bug` for a type that no connector may use.
 pub fn plan(
     package: &Package,
     table: &Table,
+    stray: Option<&HeadRow>,
     target: &Target,
     policy: Policy,
     at: Timestamp,
@@ -138,6 +140,9 @@ pub fn plan(
         target: target.clone(),
         head: head.clone(),
     });
+    if let Some(stray) = stray.filter(|_| !table.columns.is_empty()) {
+        steps.push(delete_stray(stray, target, policy, manifest.id));
+    }
     let is_replaced = manifest.mode == WriteMode::Replace && manifest.complete;
     if is_replaced && !table.columns.is_empty() {
         steps.push(Step::DeleteAll {
@@ -285,6 +290,19 @@ fn rows(
     }
     steps.push(Step::Insert(load));
     Ok(steps)
+}
+
+fn delete_stray(stray: &HeadRow, target: &Target, policy: Policy, id: CommitId) -> Step {
+    let (column, value) = match policy.compat_columns {
+        CompatColumns::None => ("_COMMIT_ID", StrayValue::Text(stray.id.to_string())),
+        CompatColumns::Stitch => ("_SDC_SEQUENCE", StrayValue::Number(stray.at.micros())),
+    };
+    Step::DeleteStray {
+        target: target.clone(),
+        id,
+        column: column.to_owned(),
+        value,
+    }
 }
 
 fn json_columns(manifest: &Manifest) -> Vec<String> {

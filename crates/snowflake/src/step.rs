@@ -99,6 +99,15 @@ pub struct Load {
     pub without_deleted: bool,
 }
 
+/// What tells the rows of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StrayValue {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+}
+
 /// One statement of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a commit has a dozen of them")]
@@ -196,6 +205,17 @@ pub enum Step {
         /// Only if this is the head.
         id: CommitId,
     },
+    /// Deletes rows that a head left behind which was moved outside a transaction and never logged.
+    DeleteStray {
+        /// Of what.
+        target: Target,
+        /// Only if this is the head.
+        id: CommitId,
+        /// A constant column.
+        column: String,
+        /// As SQL compares it: its value in those rows.
+        value: StrayValue,
+    },
     /// Inserts staged rows.
     Insert(Load),
     /// Writes the history, if as many rows are staged as the package has.
@@ -248,6 +268,7 @@ impl Step {
             Self::MoveHead { .. } => "move_head",
             Self::DeleteOld(_) => "delete_old",
             Self::DeleteAll { .. } => "delete_all",
+            Self::DeleteStray { .. } => "delete_stray",
             Self::Insert(_) => "insert",
             Self::LogCommit { .. } => "log_commit",
             Self::Commit => "commit",
@@ -284,6 +305,7 @@ impl Step {
                 | Self::MoveHead { .. }
                 | Self::DeleteOld(_)
                 | Self::DeleteAll { .. }
+                | Self::DeleteStray { .. }
                 | Self::Insert(_)
                 | Self::LogCommit { .. }
         )
@@ -296,14 +318,12 @@ pub fn render(step: &Step) -> String {
         Step::CreateSchema(place) => format!("CREATE SCHEMA IF NOT EXISTS {place}"),
         Step::CreateHeads(heads) => format!(
             "CREATE TABLE IF NOT EXISTS {heads} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
-             \"TABLE_NAME\" VARCHAR, \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"STATE\" VARCHAR,\n  \
-             \"COMPLETE\" BOOLEAN, \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" VARCHAR, \
-             \"MAPPING\" VARCHAR\n)"
+             \"TABLE_NAME\" VARCHAR,\n  \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"HEAD\" VARCHAR\n)"
         ),
         Step::CreateCommits(commits) => format!(
             "CREATE TABLE IF NOT EXISTS {commits} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
-             \"TABLE_NAME\" VARCHAR, \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"STATE\" VARCHAR,\n  \
-             \"COMPLETE\" BOOLEAN, \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" TIMESTAMP_TZ, \
+             \"TABLE_NAME\" VARCHAR,\n  \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"HEAD\" VARCHAR,\n  \
+             \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" TIMESTAMP_TZ, \
              \"UNPARSED_JSON\" NUMBER(38, 0)\n)"
         ),
         // Nothing is encrypted on our side, which the default of a stage expects.
@@ -382,6 +402,23 @@ pub fn render(step: &Step) -> String {
             let Target { table, .. } = target;
             format!("DELETE FROM {table}\nWHERE {}", is_head(target, *id))
         }
+        Step::DeleteStray {
+            target,
+            id,
+            column,
+            value,
+        } => {
+            let value = match value {
+                StrayValue::Text(text) => literal(text),
+                StrayValue::Number(number) => number.to_string(),
+            };
+            let Target { table, .. } = target;
+            let column = quoted(column);
+            format!(
+                "DELETE FROM {table}\nWHERE {} AND {column} = {value}",
+                is_head(target, *id)
+            )
+        }
         Step::Insert(load) => insert(load),
         Step::LogCommit {
             target,
@@ -409,25 +446,29 @@ fn definitions(columns: &[(String, ColumnType)]) -> String {
     columns.join(",\n  ")
 }
 
-/// Columns of the answer to [`Step::Look`], all text.
-pub(crate) const LOOK_COLUMNS: [&str; 11] = [
-    "kind", "pipeline", "stream", "table", "id", "parent", "state", "complete", "rows", "at",
-    "mapping",
-];
+/// Columns of the answer to [`Step::Look`], all text. A column of the table has its name, type, precision,
+/// scale and position where a head has the others.
+pub(crate) const LOOK_COLUMNS: [&str; 6] = ["kind", "pipeline", "stream", "table", "id", "head"];
 
 fn look(target: &Target) -> String {
-    let Target { heads, table, .. } = target;
+    let Target {
+        heads,
+        commits,
+        table,
+        ..
+    } = target;
     let (pipeline, stream) = key(&target.key);
-    let nulls = ", NULL".repeat(4);
-    // A column's name, type, precision and scale stand where a head has its pipeline, stream, table and id.
     format!(
-        "SELECT 'head', \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"PARENT\", \"STATE\", \
-         \"COMPLETE\"::VARCHAR, \"ROW_COUNT\"::VARCHAR, \"COMMITTED_AT\", \"MAPPING\"\n\
+        "SELECT 'head', \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"HEAD\"\n\
          FROM {heads}\n\
          WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} OR \"TABLE_NAME\" = {name}\n\
          UNION ALL\n\
+         SELECT 'commit', c.\"PIPELINE\", c.\"STREAM\", c.\"TABLE_NAME\", c.\"ID\", c.\"HEAD\"\n\
+         FROM {commits} c JOIN {heads} h ON c.\"ID\" = h.\"ID\" OR c.\"ID\" = h.\"PARENT\"\n\
+         WHERE h.\"PIPELINE\" = {pipeline} AND h.\"STREAM\" = {stream}\n\
+         UNION ALL\n\
          SELECT 'column', COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION::VARCHAR, NUMERIC_SCALE::VARCHAR, \
-         ORDINAL_POSITION::VARCHAR, NULL{nulls}\n\
+         ORDINAL_POSITION::VARCHAR\n\
          FROM {database}.INFORMATION_SCHEMA.COLUMNS\n\
          WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {name}",
         name = literal(&table.object),
@@ -448,32 +489,29 @@ fn is_head(target: &Target, id: CommitId) -> String {
     )
 }
 
-fn state_text(state: Option<&State>) -> Option<String> {
-    state.map(|state| state.as_json().to_string())
+fn json_of(head: &HeadRow) -> String {
+    // Its parts are all text, numbers and JSON.
+    serde_json::to_string(head).unwrap_or_default()
 }
 
 fn move_head(target: &Target, head: &HeadRow) -> String {
     let (pipeline, stream) = key(&target.key);
     let parent = head.parent.map(|parent| parent.to_string());
-    let at_parent = match &parent {
+    let is_parent = match &parent {
         Some(parent) => format!("= {}", literal(parent)),
         None => "IS NULL".to_owned(),
     };
-    let mapping = serde_json::to_string(&head.mapping).unwrap_or_default();
     format!(
-        "UPDATE {heads} SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"STATE\" = {state},\n  \
-         \"COMPLETE\" = {complete}, \"ROW_COUNT\" = {rows}, \"COMMITTED_AT\" = {at}, \
-         \"TABLE_NAME\" = {table},\n  \"MAPPING\" = {mapping}\n\
-         WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \"ID\" {at_parent}",
+        "UPDATE {heads} h SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"TABLE_NAME\" = {table},\n  \
+         \"HEAD\" = {json}\n\
+         WHERE h.\"PIPELINE\" = {pipeline} AND h.\"STREAM\" = {stream} AND (h.\"ID\" {is_parent}\n  \
+         OR h.\"PARENT\" {is_parent} AND NOT EXISTS (SELECT 1 FROM {commits} c WHERE c.\"ID\" = h.\"ID\"))",
         heads = target.heads,
+        commits = target.commits,
         id = literal(&head.id.to_string()),
         parent = literal_or_null(parent.as_deref()),
-        state = literal_or_null(state_text(head.state.as_ref()).as_deref()),
-        complete = if head.complete { "TRUE" } else { "FALSE" },
-        rows = head.rows,
-        at = literal(&head.at.to_string()),
         table = literal(&target.table.object),
-        mapping = literal(&mapping),
+        json = literal(&json_of(head)),
     )
 }
 
@@ -639,17 +677,16 @@ fn log_commit(
         None => (String::new(), "0".to_owned()),
     };
     format!(
-        "INSERT INTO {commits} (\n  \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"PARENT\", \"STATE\", \
-         \"COMPLETE\", \"ROW_COUNT\", \"COMMITTED_AT\", \"UNPARSED_JSON\"\n)\n\
-         SELECT {pipeline}, {stream}, {table}, {id}, {parent}, {state}, {complete}, {rows}, \
-         {at}::TIMESTAMP_TZ,\n  {unparsed}\n\
+        "INSERT INTO {commits} (\n  \"PIPELINE\", \"STREAM\", \"TABLE_NAME\", \"ID\", \"PARENT\", \"HEAD\", \
+         \"ROW_COUNT\", \"COMMITTED_AT\", \"UNPARSED_JSON\"\n)\n\
+         SELECT {pipeline}, {stream}, {table}, {id}, {parent}, {json},\n  {rows}, {at}::TIMESTAMP_TZ, \
+         {unparsed}\n\
          WHERE {is_head}{counted}",
         commits = target.commits,
         table = literal(&target.table.object),
         id = literal(&head.id.to_string()),
         parent = literal_or_null(parent.as_deref()),
-        state = literal_or_null(state_text(head.state.as_ref()).as_deref()),
-        complete = if head.complete { "TRUE" } else { "FALSE" },
+        json = literal(&json_of(head)),
         rows = head.rows,
         at = literal(&head.at.to_string()),
         is_head = is_head(target, head.id),

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use overlock_core::{CommitId, Error, ErrorKind, SyncKey};
 
+use crate::client::AGAIN;
 use crate::step::Step;
 
 /// What is known after a step failed.
@@ -26,12 +27,12 @@ impl Failure {
 
     /// Outcome unknown: the head decides.
     pub(crate) fn lost(message: impl Into<String>) -> Self {
-        Self::Lost(Error::new(ErrorKind::Destination, message))
+        Self::Lost(Error::new(ErrorKind::Destination, message).hint(AGAIN))
     }
 
     /// Not done, for a reason that stays.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
-        Self::Refused(Error::new(ErrorKind::Destination, message))
+        Self::Refused(Error::new(ErrorKind::Destination, message).hint(AGAIN))
     }
 }
 

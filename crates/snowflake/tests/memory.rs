@@ -130,7 +130,8 @@ async fn survives(fault: Fault, mode: WriteMode, keyed: bool) -> bool {
     world.warehouse.fault(Some(fault));
     let outcome = world.snowflake().commit(&package).await;
     let at = match fault {
-        Fault::Down(at)
+        Fault::ReplacedThenDown(at, _)
+        | Fault::Down(at)
         | Fault::NotDone(at)
         | Fault::AnswerLost(at)
         | Fault::SessionReplaced(at) => at,
@@ -195,6 +196,60 @@ async fn one_fault_at_any_operation_is_survived_within_the_commit() {
                 at += 1;
             }
             assert!(at >= 12, "{mode:?}: only {at} operations were broken");
+        }
+    }
+}
+
+/// The worst there is: the transaction is gone in silence, and later the process dies.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_moved_outside_its_transaction_is_no_head() {
+    // covers: W18
+    for (mode, keyed) in [
+        (WriteMode::Merge, true),
+        (WriteMode::Append, true),
+        (WriteMode::Append, false),
+        (WriteMode::Replace, true),
+    ] {
+        for from in 0..16 {
+            for down in from + 1..18 {
+                let world = World::new();
+                let keys = |sample: Sample| Sample { keyed, ..sample };
+                let first = keys(Sample::new(None, mode));
+                let first = world.seal(&first, &[row(1, 1, "a"), row(2, 1, "b")]);
+                let old = world.snowflake().commit(&first).await.unwrap();
+                let next = keys(Sample::new(Some(old.id), mode));
+                let package = world.seal(&next, &[row(2, 2, "b2"), row(3, 1, "c")]);
+                world
+                    .warehouse
+                    .fault(Some(Fault::ReplacedThenDown(from, down)));
+                let dead = world.snowflake().commit(&package).await;
+                world.warehouse.fault(None);
+                let head = world.snowflake().head(&key()).await.unwrap().unwrap();
+                if dead.is_ok() || head.id == package.manifest.id {
+                    assert_eq!(head.id, package.manifest.id, "{from} {down}");
+                } else {
+                    assert_eq!(head, old, "{from} {down}");
+                    // Another process goes on from that head.
+                    world.snowflake().commit(&package).await.unwrap();
+                }
+                let expected = match mode {
+                    WriteMode::Merge => vec![row(1, 1, "a"), row(2, 2, "b2"), row(3, 1, "c")],
+                    WriteMode::Append => {
+                        vec![
+                            row(1, 1, "a"),
+                            row(2, 1, "b"),
+                            row(2, 2, "b2"),
+                            row(3, 1, "c"),
+                        ]
+                    }
+                    WriteMode::Replace => vec![row(2, 2, "b2"), row(3, 1, "c")],
+                };
+                assert_eq!(
+                    world.lines(&key()),
+                    expected,
+                    "{mode:?} {keyed} {from} {down}"
+                );
+            }
         }
     }
 }

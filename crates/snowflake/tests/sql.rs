@@ -74,7 +74,7 @@ fn sql(manifest: Manifest, table: &Table, policy: Policy) -> String {
         manifest,
     };
     let mut steps = prepare(&target);
-    steps.extend(plan(&package, table, &target, policy, at()).unwrap());
+    steps.extend(plan(&package, table, None, &target, policy, at()).unwrap());
     steps.extend(clean(&package, &target));
     let statements: Vec<String> = steps
         .iter()

@@ -4,11 +4,9 @@
 //! This shows our SQL, our flow and our data; it does not show that genuine answers of Snowflake are read
 //! rightly, nor DDL that commits, nor locks: `docs/how-to/snowflake.md` says what only an account can show.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -17,65 +15,12 @@ use overlock_core::{Destination, ErrorKind, FixedClock, Redactor, Result, Secret
 use overlock_package::Settings;
 use overlock_package::conformance::{self, Subject};
 use overlock_package::sample::{self, Row};
+use overlock_snowflake::stand_in::StandIn;
 use overlock_snowflake::{
     Account, Answer, Auth, Failure, Place, Policy, Session, Snowflake, SnowflakeWarehouse, Step,
     Tag, Warehouse, target,
 };
-use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// The server and the connector beside it; ends when its input ends, at the end of the test program.
-struct StandIn {
-    url: String,
-    pipe: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
-    _child: Child,
-}
-
-fn stand_in() -> &'static StandIn {
-    static ONE: OnceLock<StandIn> = OnceLock::new();
-    ONE.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop/stand_in.py");
-        let mut child = Command::new("python3")
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 (3.11 or newer, with venv) is needed for the tests with the stand-in");
-        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut lines = BufReader::new(output);
-        let url = loop {
-            let mut line = String::new();
-            assert!(
-                lines.read_line(&mut line).unwrap() > 0,
-                "the stand-in did not start"
-            );
-            // The environment may be installed first, which says so.
-            if let Ok(started) = serde_json::from_str::<Value>(&line) {
-                break started["url"].as_str().unwrap().to_owned();
-            }
-        };
-        StandIn {
-            url,
-            pipe: Mutex::new((input, lines)),
-            _child: child,
-        }
-    })
-}
-
-impl StandIn {
-    /// What the connector reads.
-    fn ask(&self, sql: &str) -> std::result::Result<Vec<Vec<Option<String>>>, String> {
-        let mut pipe = self.pipe.lock().unwrap();
-        writeln!(pipe.0, "{}", json!({"sql": sql})).unwrap();
-        let mut line = String::new();
-        pipe.1.read_line(&mut line).unwrap();
-        let answer: Value = serde_json::from_str(&line).unwrap();
-        match answer.get("rows") {
-            Some(rows) => Ok(serde_json::from_value(rows.clone()).unwrap()),
-            None => Err(answer["error"].to_string()),
-        }
-    }
-}
 
 /// Fails what a test wants to fail, on the way to a warehouse.
 #[derive(Clone)]
@@ -155,13 +100,15 @@ impl World {
             database: format!("RAW_{number}"),
             schema: "ZENDESK".to_owned(),
         };
-        let stand_in = stand_in();
+        let stand_in = StandIn::shared();
         stand_in
             .ask(&format!("CREATE DATABASE {}", place.database))
             .unwrap();
-        let inner =
-            SnowflakeWarehouse::new(account(&stand_in.url, &place.database), Redactor::default())
-                .unwrap();
+        let inner = SnowflakeWarehouse::new(
+            account(stand_in.url(), &place.database),
+            Redactor::default(),
+        )
+        .unwrap();
         Self {
             warehouse: Breaking {
                 inner,
@@ -188,7 +135,7 @@ impl World {
         let table = target(&self.place, key).table;
         let sql =
             format!("SELECT \"ID\", \"VERSION\", \"NOTE\", \"_DELETED\"::VARCHAR FROM {table}");
-        let mut rows: Vec<Row> = match stand_in().ask(&sql) {
+        let mut rows: Vec<Row> = match StandIn::shared().ask(&sql) {
             Err(error) if error.contains("002003") => Vec::new(),
             rows => rows.unwrap().iter().map(|row| read(row)).collect(),
         };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use overlock_core::event::ErrorReport;
 use overlock_core::{Error, ErrorKind, Source, StreamName, SystemClock};
 use overlock_engine::{modes, project as project_columns};
-use overlock_local::LocalOptions;
 use serde_json::json;
 
 use crate::app::{App, runtime};
@@ -100,14 +99,9 @@ async fn all(app: &App, project: &Project, arguments: &Check, checks: &mut Check
     }
     for pipeline in &pipelines {
         let label = format!("pipeline {}: destination", pipeline.name);
-        let clock = Arc::new(SystemClock);
-        let opened = app.open_destination(
-            project,
-            pipeline.destination.as_deref(),
-            &pipeline.source,
-            LocalOptions::default(),
-            clock,
-        );
+        let opened = app
+            .destination(project, pipeline.destination.as_deref())
+            .and_then(|to| app.open_destination(&to, pipeline, Arc::new(SystemClock)));
         let checked = match opened {
             Ok(destination) => destination.check().await.map_err(Failure::from),
             Err(failure) => Err(failure),

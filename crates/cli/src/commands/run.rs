@@ -14,12 +14,11 @@ use overlock_engine::{
     Options, Pipeline, ReadMode, Record, Report, Stop, StopReason, StreamPlan, StreamSettings,
     Tally,
 };
-use overlock_local::{LocalOptions, OnSchemaChange as LocalPolicy};
 
 use crate::app::{App, runtime};
 use crate::args::{How, Run};
-use crate::config::files::{DefaultsTable, OnSchemaChange, ReadModeText, StreamTable};
-use crate::config::{PipelineSettings, Project, Wanted};
+use crate::config::files::{DefaultsTable, ReadModeText, StreamTable};
+use crate::config::{DestinationSettings, PipelineSettings, Project, Wanted};
 use crate::failure::{Failure, Outcome};
 use crate::render::progress::Progress;
 use crate::render::summary::{self, Ended};
@@ -184,20 +183,11 @@ impl Job<'_> {
             Arc::clone(&self.clock),
             self.how.max_api_calls,
         )?;
-        let local = LocalOptions::default()
-            .allow_empty_replace(settings.file.allow_empty_replace)
-            .on_schema_change(match settings.file.on_schema_change {
-                OnSchemaChange::Evolve => LocalPolicy::Evolve,
-                OnSchemaChange::Fail => LocalPolicy::Fail,
-            });
-        let destination = app.open_destination(
-            self.project,
-            settings.destination.as_deref(),
-            &settings.source,
-            local,
-            Arc::clone(&self.clock),
-        )?;
-        let options = self.options(settings, &work_dir)?;
+        let to = app.destination(self.project, settings.destination.as_deref())?;
+        let destination = app.open_destination(&to, settings, Arc::clone(&self.clock))?;
+        let mut options = self.options(settings, &work_dir)?;
+        // A folder keeps the order of rows, a table does not.
+        options.settings.row_numbers = matches!(to, DestinationSettings::Snowflake(_));
         let clock = Arc::clone(&self.clock);
         let report = overlock_engine::run(
             plan,

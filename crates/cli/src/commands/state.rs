@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use overlock_core::{Clock, Commit, Destination, SourceName, StreamName, SyncKey, SystemClock};
 use overlock_engine::Reset;
-use overlock_local::LocalOptions;
 use serde_json::json;
 
 use crate::app::{App, runtime};
 use crate::args::State;
 use crate::commands::run::REST;
-use crate::config::{PipelineSettings, Project, Wanted};
+use crate::config::{DestinationSettings, PipelineSettings, Project, Wanted};
 use crate::failure::{Failure, Outcome};
 use crate::render::listing::{Cell, Listing};
 use crate::signals::interruptible;
@@ -219,15 +218,8 @@ fn open(
     project: &Project,
     pipeline: &PipelineSettings,
 ) -> Outcome<Arc<dyn Destination>> {
-    let destination = pipeline.destination.as_deref();
-    let clock = Arc::new(SystemClock);
-    app.open_destination(
-        project,
-        destination,
-        &pipeline.source,
-        LocalOptions::default(),
-        clock,
-    )
+    let destination = app.destination(project, pipeline.destination.as_deref())?;
+    app.open_destination(&destination, pipeline, Arc::new(SystemClock))
 }
 
 /// The streams that the file names, and those that have a table already.
@@ -236,8 +228,13 @@ fn streams(app: &App, project: &Project, pipeline: &PipelineSettings) -> Outcome
     for name in pipeline.file.streams.keys().filter(|name| *name != REST) {
         names.push(StreamName::new(name)?);
     }
-    let root = app.data_dir(project, pipeline.destination.as_deref())?;
-    let tables = std::fs::read_dir(root.join(pipeline.source.as_str()));
+    let destination = app.destination(project, pipeline.destination.as_deref())?;
+    let tables = match destination {
+        DestinationSettings::Local(root) => {
+            std::fs::read_dir(root.join(pipeline.source.as_str())).ok()
+        }
+        DestinationSettings::Snowflake(_) => None,
+    };
     for entry in tables.into_iter().flatten().flatten() {
         let name = entry
             .file_name()

@@ -12,6 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
 
+use super::snowflake::SnowflakeTable;
 use crate::registry;
 
 /// `overlock.toml`: the connections of a project and its settings.
@@ -114,6 +115,8 @@ pub(crate) enum DestinationTable {
         #[serde(default = "default_path")]
         path: String,
     },
+    /// A schema of a Snowflake database.
+    Snowflake(Box<SnowflakeTable>),
 }
 
 fn default_path() -> String {
@@ -318,25 +321,26 @@ fn version_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn destinations_schema(_: &mut SchemaGenerator) -> Schema {
+    let local = json!({
+        "type": "object",
+        "description": "A folder of Parquet files.",
+        "properties": {
+            "kind": {"type": "string", "const": "local"},
+            "path": {
+                "type": "string",
+                "default": "data",
+                "description": "The folder, relative to overlock.toml.",
+            },
+        },
+        "required": ["kind"],
+        "additionalProperties": false,
+    });
     json_schema!({
         "type": "object",
         "x-overlock-names": "name",
         "additionalProperties": {
             "x-overlock-choose": "kind",
-            "oneOf": [{
-                "type": "object",
-                "description": "A folder of Parquet files.",
-                "properties": {
-                    "kind": {"type": "string", "const": "local"},
-                    "path": {
-                        "type": "string",
-                        "default": "data",
-                        "description": "The folder, relative to overlock.toml.",
-                    },
-                },
-                "required": ["kind"],
-                "additionalProperties": false,
-            }],
+            "oneOf": [local, super::snowflake::schema()],
         },
     })
 }
@@ -442,6 +446,25 @@ const HTTP_KEYS: &[(&str, KeyKind, &str)] = &[
     ),
 ];
 
+/// The schema of a secret: a reference in either form.
+pub(crate) fn secret_schema() -> Json {
+    json!({
+        "x-overlock-secret": true,
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {
+                    "env": {"type": "string"},
+                    "file": {"type": "string"},
+                    "cmd": {"type": "string"},
+                },
+                "additionalProperties": false,
+            },
+        ],
+    })
+}
+
 /// The schema of `[source.NAME]` for one connector, made from what the connector says about its keys.
 pub(crate) fn source_schema(name: &str, spec: &Spec) -> Json {
     let mut root = json!({
@@ -466,21 +489,7 @@ pub(crate) fn source_schema(name: &str, spec: &Spec) -> Json {
             set(&mut schema, "format", json!("overlock-url"));
         }
         if key.secret {
-            schema = json!({
-                "x-overlock-secret": true,
-                "anyOf": [
-                    {"type": "string"},
-                    {
-                        "type": "object",
-                        "properties": {
-                            "env": {"type": "string"},
-                            "file": {"type": "string"},
-                            "cmd": {"type": "string"},
-                        },
-                        "additionalProperties": false,
-                    },
-                ],
-            });
+            schema = secret_schema();
         }
         set(&mut schema, "description", json!(key.doc));
         if let Some(default) = key.default {

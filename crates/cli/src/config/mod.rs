@@ -10,6 +10,7 @@ mod interpolate;
 mod load;
 mod problem;
 mod shape;
+pub(crate) mod snowflake;
 pub(crate) mod tree;
 
 use std::fmt::Write as _;
@@ -24,6 +25,7 @@ pub(crate) use self::load::{Request, Wanted, check_text};
 pub(crate) use self::problem::{Files, Problem};
 
 use self::files::{DefaultsTable, DestinationTable, OnSchemaChange, PipelineFile, RunTable};
+use self::snowflake::SnowflakeTable;
 use self::tree::{Node, Value};
 use crate::env::Environment;
 use crate::failure::{Failure, Outcome};
@@ -54,6 +56,15 @@ pub(crate) struct SourceSettings {
     pub(crate) connector: String,
     /// Its keys, with secrets resolved.
     pub(crate) config: Config,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub(crate) enum DestinationSettings {
+    /// A folder.
+    Local(PathBuf),
+    /// A schema in Snowflake.
+    Snowflake(Box<SnowflakeTable>),
 }
 
 /// One pipeline.
@@ -144,6 +155,16 @@ impl Project {
         self.keys("destination")
     }
 
+    /// Names of the destinations that are folders.
+    pub(crate) fn folders(&self) -> Vec<&str> {
+        let mut names = self.destinations();
+        names.retain(|name| {
+            let kind = self.tree.at(&["destination", name, "kind"]);
+            kind.and_then(Node::text) == Some("local")
+        });
+        names
+    }
+
     fn keys(&self, section: &str) -> Vec<&str> {
         let table = self.tree.at(&[section]).and_then(Node::table);
         table
@@ -198,32 +219,7 @@ impl Project {
             if !key.secret && !beside {
                 continue;
             }
-            let reference = match &found.value {
-                Value::Text(text) => text.clone(),
-                Value::Table(table) => match table.iter().next() {
-                    Some((kind, value)) => format!("{kind}:{}", value.text().unwrap_or("")),
-                    None => String::new(),
-                },
-                _ => String::new(),
-            };
-            let origin = found.origin.clone();
-            let vault = Vault {
-                environment: &self.environment,
-                root: &self.root,
-                redactor: &self.redactor,
-                allow_plain: self.allows_plain_secrets(),
-            };
-            let value = vault.resolve(&reference).map_err(|error| {
-                let mut message = format!("cannot {error}");
-                for (pair, value) in error.pairs() {
-                    _ = write!(message, " ({pair}: {value})");
-                }
-                let label = error.hint_text().map(ToOwned::to_owned);
-                let problem = Problem::new(message).at(origin).label(label);
-                Failure::Problems(vec![problem], self.files.clone())
-            })?;
-            let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-            node.set(&steps, Node::program(Value::Text(value), "secret"));
+            self.resolve(&mut node, &steps)?;
         }
         Ok(SourceSettings {
             name: name.clone(),
@@ -232,10 +228,44 @@ impl Project {
         })
     }
 
-    /// Where a local destination lies. `None` asks for the default: a folder `data`.
-    pub(crate) fn destination(&self, name: Option<&str>) -> Outcome<PathBuf> {
+    /// Puts the secret in that the reference at `steps` names.
+    fn resolve(&self, node: &mut Node, steps: &[&str]) -> Outcome {
+        let Some(found) = node.at(steps) else {
+            return Ok(());
+        };
+        let reference = match &found.value {
+            Value::Text(text) => text.clone(),
+            Value::Table(table) => match table.iter().next() {
+                Some((kind, value)) => format!("{kind}:{}", value.text().unwrap_or("")),
+                None => String::new(),
+            },
+            _ => String::new(),
+        };
+        let origin = found.origin.clone();
+        let vault = Vault {
+            environment: &self.environment,
+            root: &self.root,
+            redactor: &self.redactor,
+            allow_plain: self.allows_plain_secrets(),
+        };
+        let value = vault.resolve(&reference).map_err(|error| {
+            let mut message = format!("cannot {error}");
+            for (pair, value) in error.pairs() {
+                _ = write!(message, " ({pair}: {value})");
+            }
+            let label = error.hint_text().map(ToOwned::to_owned);
+            let problem = Problem::new(message).at(origin).label(label);
+            Failure::Problems(vec![problem], self.files.clone())
+        })?;
+        let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+        node.set(&steps, Node::program(Value::Text(value), "secret"));
+        Ok(())
+    }
+
+    /// A destination, with variables and secrets put in. `None` asks for the default: a folder `data`.
+    pub(crate) fn destination(&self, name: Option<&str>) -> Outcome<DestinationSettings> {
         let Some(name) = name else {
-            return Ok(self.root.join("data"));
+            return Ok(DestinationSettings::Local(self.root.join("data")));
         };
         let Some(node) = self.tree.at(&["destination", name]) else {
             return Err(missing(
@@ -247,9 +277,14 @@ impl Project {
         };
         let schema = files::project_schema();
         let pointer = "/properties/destination/additionalProperties";
-        let node = self.settle(node, &schema, pointer, name)?;
-        let DestinationTable::Local { path } = Self::typed(&node.to_json())?;
-        Ok(self.root.join(path))
+        let mut node = self.settle(node, &schema, pointer, name)?;
+        for secret in snowflake::SECRETS {
+            self.resolve(&mut node, &["auth", secret])?;
+        }
+        Ok(match Self::typed(&node.to_json())? {
+            DestinationTable::Local { path } => DestinationSettings::Local(self.root.join(path)),
+            DestinationTable::Snowflake(table) => DestinationSettings::Snowflake(table),
+        })
     }
 
     /// `[run]`.

@@ -7,7 +7,7 @@ use overlock_core::{CommitId, Error, ErrorKind, Result};
 use overlock_local::Table;
 
 use crate::app::App;
-use crate::config::Wanted;
+use crate::config::{DestinationSettings, Wanted};
 use crate::failure::{Failure, Outcome};
 use crate::suggest;
 
@@ -39,10 +39,11 @@ pub(super) fn find(app: &App, text: &str) -> Outcome<Target> {
     let (source, stream) = text
         .split_once('.')
         .map_or((text, None), |(a, b)| (a, Some(b)));
-    let mut roots = vec![app.data_dir(&project, None)?];
-    if app.global.data_dir.is_none() {
-        for name in project.destinations() {
-            roots.push(project.destination(Some(name))?);
+    let mut roots = Vec::new();
+    let names = project.folders().into_iter().map(Some);
+    for name in std::iter::once(None).chain(names) {
+        if let DestinationSettings::Local(root) = app.destination(&project, name)? {
+            roots.push(root);
         }
     }
     roots.dedup();

@@ -693,7 +693,7 @@ impl Shelf for MemoryShelf {
             rows_read: 0,
             rows_reported: None,
             extra_values: 0,
-        row_numbers: false,
+            row_numbers: false,
         };
         {
             let mut packages = self.machine.0.lock().unwrap();

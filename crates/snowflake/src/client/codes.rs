@@ -37,6 +37,10 @@ const JWT: [(&str, &str); 8] = [
     ),
 ];
 
+/// What to do about whatever may go away.
+pub(crate) const AGAIN: &str =
+    "nothing is half done: the package is kept, and the next run looks at the head and goes on";
+
 /// An answer without success.
 pub(crate) fn failure(code: &str, message: &str, is_login: bool) -> Failure {
     let shown = overlock_core::text::printable(message);
@@ -82,7 +86,7 @@ pub(crate) fn failure(code: &str, message: &str, is_login: bool) -> Failure {
         "100082" => "a value is longer than a column of Snowflake holds; nothing became visible",
         "100038" | "100069" | "100090" => "nothing became visible; the package is kept",
         // Whatever else it is: looking at the head and trying again does no harm.
-        _ => return Failure::Lost(error(ErrorKind::Destination, statement)),
+        _ => return Failure::Lost(error(ErrorKind::Destination, statement).hint(AGAIN)),
     };
     Failure::Refused(error(ErrorKind::Destination, statement).hint(hint))
 }

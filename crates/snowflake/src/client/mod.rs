@@ -7,5 +7,6 @@ mod session;
 mod upload;
 mod wire;
 
+pub(crate) use codes::AGAIN;
 pub use config::{Account, Auth};
 pub use session::SnowflakeWarehouse;

@@ -1,0 +1,162 @@
+//! `overlock run` into Snowflake: the real binary, the real wire, a stand-in and a connector that no one here
+//! wrote (`crates/snowflake/src/stand_in.rs`), and the oracle that knows every row.
+//!
+//! `OVERLOCK_KILLS=1000 cargo test -p overlock-tests --test snowflake` kills as often.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; the counts belong in the test's output"
+)]
+
+use std::time::{Duration, Instant};
+
+use overlock_snowflake::stand_in::StandIn;
+use overlock_tests::lab::{Lab, kill};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// Kills in the normal test run.
+const KILLS: u64 = 50;
+
+/// Double starts in the normal test run.
+const DOUBLE_STARTS: u64 = 50;
+
+fn kills() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the documented knob of this test"
+    )]
+    let wanted = std::env::var("OVERLOCK_KILLS").ok();
+    wanted.map_or(KILLS, |wanted| wanted.parse().unwrap())
+}
+
+/// First load, increments with changes and deletes, and a run with nothing new.
+fn days(seed: u64, modes: &str) {
+    let streams = ["Account", "Opportunity", "Task", "Lead"];
+    let lab = Lab::new(seed, &streams).all_streams(modes).snowflake();
+    lab.run().expect(0);
+    lab.judge();
+    for _ in 0..3 {
+        lab.advance(Duration::from_secs(100_000));
+        lab.run().expect(0);
+        lab.judge();
+    }
+    lab.settle_and_judge();
+    let before: Vec<_> = streams.iter().map(|stream| lab.commits(stream)).collect();
+    assert!(
+        before.iter().all(|commits| !commits.is_empty()),
+        "{before:?}"
+    );
+    lab.run().expect(0);
+    lab.judge();
+}
+
+#[test]
+fn merged_rows_are_those_of_the_oracle() {
+    days(301, "");
+}
+
+#[test]
+fn appended_rows_are_those_of_the_oracle() {
+    days(302, "write_mode = \"append\"");
+}
+
+#[test]
+fn replaced_rows_are_those_of_the_oracle() {
+    days(
+        303,
+        "read_mode = \"full_refresh\"\nwrite_mode = \"replace\"",
+    );
+}
+
+#[test]
+fn kills_at_random_moments_lose_and_double_nothing() {
+    // covers: R1
+    let streams = ["Account", "Opportunity"];
+    let lab = Lab::new(304, &streams)
+        .snowflake()
+        .source("max_records = 40")
+        .run_setting("file_every = \"1ms\"")
+        .run_setting("seal_rows = 60");
+    let mut random = StdRng::seed_from_u64(304);
+    let begun = Instant::now();
+    lab.run().expect(0);
+    let mut typical = begun.elapsed();
+    let (mut killed, mut ended) = (0, 0);
+    while killed < kills() {
+        if random.random_bool(0.4) {
+            lab.advance(Duration::from_secs(random.random_range(60..200_000)));
+        }
+        let before = Instant::now();
+        let mut child = lab.start();
+        std::thread::sleep(typical.mul_f64(random.random_range(0.0..1.0)));
+        kill(child.id());
+        let status = child.wait().unwrap();
+        StandIn::shared().abandon(lab.database());
+        if status.code().is_some() {
+            ended += 1;
+            typical = typical.mul_f64(0.5) + before.elapsed().mul_f64(0.5);
+        } else {
+            killed += 1;
+        }
+        if killed % 10 == 9 {
+            lab.settle_and_judge();
+        }
+        assert!(
+            ended < 20 * kills() + 100,
+            "the binary ends before it can be killed"
+        );
+    }
+    lab.settle_and_judge();
+    lab.run().expect(0);
+    lab.judge();
+    let commits: usize = streams.iter().map(|stream| lab.commits(stream).len()).sum();
+    println!("{killed} kills, {ended} runs ended first, {commits} commits in unbroken chains");
+}
+
+#[test]
+fn of_two_starts_on_two_machines_one_wins_each_commit() {
+    // covers: W13
+    let lab = Lab::new(305, &["Account"]).snowflake();
+    let mut conflicts = 0;
+    for _ in 0..DOUBLE_STARTS {
+        lab.advance(Duration::from_secs(50_000));
+        // Another machine has another work folder, so that no lock keeps them apart.
+        let other = tempfile::tempdir().unwrap();
+        let mut command = lab.run_command();
+        command.arg("--state-dir").arg(other.path());
+        let outcome = std::thread::scope(|scope| {
+            let second = scope.spawn(|| lab.finish(command));
+            let first = lab.run();
+            [first, second.join().unwrap()]
+        });
+        for one in outcome {
+            assert!(
+                matches!(one.code, Some(0 | 7)),
+                "{:?}\n{}",
+                one.code,
+                one.stderr
+            );
+            conflicts += u64::from(one.code == Some(7));
+        }
+    }
+    lab.settle_and_judge();
+    println!("{DOUBLE_STARTS} double starts, {conflicts} conflicts");
+    assert!(conflicts > 0, "they never met");
+    assert!(!lab.commits("Account").is_empty());
+}
+
+#[test]
+fn what_somebody_did_to_the_table_is_noticed() {
+    // covers: W15
+    let lab = Lab::new(306, &["Account"]).snowflake();
+    lab.run().expect(0);
+    let table = format!("\"{}\".\"CRM\".\"ACCOUNT\"", lab.database());
+    let ask = |sql: String| StandIn::shared().ask(&sql).unwrap();
+    ask(format!("ALTER TABLE {table} DROP COLUMN \"INDUSTRY\""));
+    lab.append_to_pipeline("on_schema_change = \"fail\"\n");
+    lab.advance(Duration::from_secs(100_000));
+    let outcome = lab.run().expect(8);
+    assert!(outcome.stderr.contains("`Industry`"), "{}", outcome.stderr);
+}
