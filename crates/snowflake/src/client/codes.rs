@@ -62,10 +62,8 @@ pub(crate) fn failure(code: &str, message: &str, is_login: bool) -> Failure {
     }
     let statement = "run a statement in Snowflake";
     if SESSION_OVER.contains(&code) {
-        return Failure::Lost(error(
-            ErrorKind::Destination,
-            "keep the session with Snowflake",
-        ));
+        let error = error(ErrorKind::Destination, "keep the session with Snowflake");
+        return Failure::Lost(error.hint(AGAIN));
     }
     let hint = match code {
         // Missing, or not to be seen.

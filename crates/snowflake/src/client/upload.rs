@@ -25,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::codes::AGAIN;
 use crate::warehouse::{Failure, Result};
 
 /// The file that a PUT means.
@@ -412,7 +413,8 @@ impl Sending<'_> {
                 ErrorKind::Destination,
                 format!("send a file to its stage: HTTP {status}"),
             )
-            .context("status", status.as_u16()),
+            .context("status", status.as_u16())
+            .hint(AGAIN),
         ))
     }
 

@@ -16,7 +16,7 @@ use reqwest_middleware::{Middleware, Next};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::codes::{self, IN_PROGRESS};
+use super::codes::{self, AGAIN, IN_PROGRESS};
 use super::login::Login;
 use super::upload::{self, Upload};
 use crate::warehouse::Failure;
@@ -415,7 +415,7 @@ async fn read(mut response: Response) -> Result<Answer, Failure> {
                     || status.is_server_error()
                     || [408, 429].contains(&status.as_u16())
                 {
-                    Failure::Lost(error)
+                    Failure::Lost(error.hint(AGAIN))
                 } else {
                     Failure::Refused(
                         error.hint("check `account` and `host`: nobody there speaks Snowflake"),
