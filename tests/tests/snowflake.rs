@@ -160,3 +160,45 @@ fn what_somebody_did_to_the_table_is_noticed() {
     let outcome = lab.run().expect(8);
     assert!(outcome.stderr.contains("`Industry`"), "{}", outcome.stderr);
 }
+
+#[test]
+fn check_says_what_is_there_and_plan_prints_the_sql_without_asking() {
+    // covers: W17
+    let lab = Lab::new(307, &["Account"]).snowflake();
+    let planned = lab.overlock(&["plan", "--ddl"]).expect(0);
+    for part in ["CREATE STAGE", "PUT 'file://", "COPY INTO", "BEGIN TRANSACTION", "UPDATE", "COMMIT;"] {
+        assert!(planned.stdout.contains(part), "{part}: {}", planned.stdout);
+    }
+    let schemas = format!(
+        "SELECT COUNT(*) FROM \"{0}\".INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = 'CRM'",
+        lab.database()
+    );
+    let count = || StandIn::shared().ask(&schemas).unwrap()[0][0].clone().unwrap();
+    assert_eq!(count(), "0", "a plan asks no warehouse");
+    let checked = lab.overlock(&["check"]).expect(0);
+    assert!(checked.stdout.contains("destination"), "{}", checked.stdout);
+    assert_eq!(count(), "1");
+    let listed = lab.overlock(&["plan", "crm"]).expect(0);
+    assert!(listed.stdout.contains("\"CRM\".\"ACCOUNT\""), "{}", listed.stdout);
+    lab.run().expect(0);
+    let listed = lab.overlock(&["state", "list"]).expect(0);
+    assert!(listed.stdout.contains("Account"), "{}", listed.stdout);
+    let reset = lab.overlock(&["state", "reset", "crm.Account", "--yes"]).expect(0);
+    assert!(reset.stdout.contains("from the beginning"), "{}", reset.stdout);
+    lab.settle_and_judge();
+}
+
+#[test]
+fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
+    // covers: W6
+    let lab = Lab::new(308, &["Account"]).snowflake();
+    let path = lab.project.path().join("overlock.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let dead = text.replace(StandIn::shared().url(), "http://127.0.0.1:9");
+    std::fs::write(&path, dead).unwrap();
+    let outcome = lab.run().expect(6);
+    assert!(outcome.stderr.contains("connect to Snowflake"), "{}", outcome.stderr);
+    assert!(!outcome.stderr.contains("stand-in-password"), "{}", outcome.stderr);
+    std::fs::write(&path, text).unwrap();
+    lab.settle_and_judge();
+}

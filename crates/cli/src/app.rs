@@ -6,7 +6,7 @@ use std::sync::Arc;
 use overlock_core::crash;
 use overlock_core::{Clock, Context, Destination, Error, ErrorKind, Events, Redactor, Source};
 use overlock_local::{Local, LocalOptions};
-use overlock_snowflake::{Policy, Snowflake, SnowflakeWarehouse};
+use overlock_snowflake::{Snowflake, SnowflakeWarehouse};
 
 use crate::args::{Command, Global};
 use crate::config::files::OnSchemaChange;
@@ -164,19 +164,13 @@ impl App {
                 Ok(Arc::new(Local::new(root, options, clock)))
             }
             DestinationSettings::Snowflake(table) => {
-                let policy = Policy {
-                    allow_empty_replace,
-                    on_schema_change: match pipeline.file.on_schema_change {
-                        OnSchemaChange::Evolve => overlock_snowflake::OnSchemaChange::Evolve,
-                        OnSchemaChange::Fail => overlock_snowflake::OnSchemaChange::Fail,
-                    },
-                    compat_columns: table.compat_columns(),
-                };
+                let policy = table.policy(pipeline);
                 let redactor = self.output.redactor().clone();
                 let warehouse = SnowflakeWarehouse::new(table.account(), redactor)?;
                 let place = table.place(&pipeline.source);
-                let warehouse = Arc::new(warehouse);
-                Ok(Arc::new(Snowflake::new(warehouse, place, policy, clock)))
+                let identity = table.identity(warehouse.fingerprint());
+                let snowflake = Snowflake::new(Arc::new(warehouse), place, policy, clock);
+                Ok(Arc::new(snowflake.identity(identity)))
             }
         }
     }

@@ -202,6 +202,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Sync streams of one source now, without a pipeline file
     Sync(Sync),
+    /// Show what a run would do, down to the SQL of a commit
+    Plan(Plan),
     /// Look into local Parquet: rows, files, SQL, differences, statistics
     Inspect(inspect::Arguments),
     /// Show or reset where each stream continues
@@ -255,6 +257,19 @@ pub(crate) struct Check {
     /// Only what needs no network
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+/// `overlock plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Name of the pipeline [default: the only one]
+    pub(crate) pipeline: Option<String>,
+    /// Only these streams
+    #[arg(short, long, value_name = "STREAM")]
+    pub(crate) stream: Vec<String>,
+    /// Print the SQL of a first commit; the warehouse is not asked
+    #[arg(long)]
+    pub(crate) ddl: bool,
 }
 
 /// `overlock discover`.

@@ -14,8 +14,8 @@ use crate::package::{Commit, Package};
 /// - **D3** After any crash, `head` tells the truth: old head and old rows, or new head and new rows.
 #[async_trait]
 pub trait Destination: Send + Sync {
-    /// Proves that rows could be written, without writing any.
-    async fn check(&self) -> Result<()>;
+    /// Proves that rows could be written, without writing any; says what a person should know, in phrases.
+    async fn check(&self) -> Result<Vec<String>>;
 
     /// The newest commit for this key, if any. This is the only state store there is.
     async fn head(&self, key: &SyncKey) -> Result<Option<Commit>>;

@@ -240,9 +240,9 @@ fn remove_stale_copies(table: &Path) {
 
 #[async_trait]
 impl Destination for Local {
-    async fn check(&self) -> Result<()> {
+    async fn check(&self) -> Result<Vec<String>> {
         let local = self.clone();
-        blocking(move || local.check_now()).await
+        blocking(move || local.check_now().map(|()| Vec::new())).await
     }
 
     async fn head(&self, key: &SyncKey) -> Result<Option<Commit>> {

@@ -13,10 +13,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use overlock_core::{
-    Clock, Commit, CommitId, Destination, Error, ErrorKind, Package, SyncKey, WriteMode,
+    Clock, Commit, CommitId, Destination, Error, ErrorKind, Package, SourceName, StreamName,
+    SyncKey, WriteMode,
 };
 use overlock_package as package;
 
+use crate::check::{self, Identity};
 use crate::column::{Column, ColumnType, Table};
 use crate::plan::{self, Policy};
 use crate::sql::Place;
@@ -37,6 +39,7 @@ pub struct Snowflake {
     policy: Policy,
     clock: Arc<dyn Clock>,
     pause: Duration,
+    identity: Identity,
 }
 
 impl std::fmt::Debug for Snowflake {
@@ -72,7 +75,15 @@ impl Snowflake {
             policy,
             clock,
             pause: PAUSE,
+            identity: Identity::default(),
         }
+    }
+
+    /// Names who asks in what `check` says.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
     }
 
     /// Waits that long before the second attempt of a commit, and longer before later ones; 2 s by default.
@@ -478,8 +489,19 @@ fn taken(target: &Target, owner: &str) -> Error {
 
 #[async_trait]
 impl Destination for Snowflake {
-    async fn check(&self) -> overlock_core::Result<()> {
-        Ok(())
+    async fn check(&self) -> overlock_core::Result<Vec<String>> {
+        let key = SyncKey::new(SourceName::new("check")?, StreamName::new("check")?);
+        let target = plan::target(&self.place, &key);
+        let mut session = self.open(&key, None).await.map_err(Failure::into_error)?;
+        let found = check::run(
+            session.as_mut(),
+            &target,
+            &self.identity,
+            self.clock.as_ref(),
+        )
+        .await;
+        session.close().await;
+        found
     }
 
     async fn head(&self, key: &SyncKey) -> overlock_core::Result<Option<Commit>> {

@@ -5,6 +5,7 @@
 //! is done. What a step means is written twice: as SQL, and in `memory` on tables in memory, where every
 //! gap between two steps can be broken.
 
+mod check;
 mod client;
 mod column;
 mod destination;
@@ -17,10 +18,11 @@ pub mod stand_in;
 mod step;
 mod warehouse;
 
+pub use check::Identity;
 pub use client::{Account, Auth, SnowflakeWarehouse};
 pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
-pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, plan, prepare, target};
+pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, ddl, plan, prepare, target};
 pub use sql::{Name, Place, normalized};
 pub use step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
 pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

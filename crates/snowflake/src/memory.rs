@@ -496,7 +496,13 @@ impl Database {
                 self.files
                     .retain(|(of, path), _| of != stage || !path.starts_with(prefix.as_str()));
             }
-            Step::Begin | Step::Commit | Step::Rollback | Step::MoveHead { .. } => {}
+            Step::Begin
+            | Step::Commit
+            | Step::Rollback
+            | Step::MoveHead { .. }
+            | Step::AskTime
+            | Step::DescribeUser(_)
+            | Step::DescribeStage(_) => {}
         }
         Ok(Answer::default())
     }

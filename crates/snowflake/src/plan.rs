@@ -1,6 +1,7 @@
 //! What a commit does, in order: a pure function of the package and of the table as it stands.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use overlock_core::stream::{self, DELETED, ROW};
 use overlock_core::{
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
 use crate::sql::{Name, Place, normalized};
-use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target};
+use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
 
 /// The names of what overlock keeps for itself in a schema.
 const HEADS: &str = "_OVERLOCK_HEADS";
@@ -166,6 +167,25 @@ pub fn plan(
     });
     steps.push(Step::Commit);
     Ok(steps)
+}
+
+/// The SQL of a first commit of such a package, every statement ended by a semicolon.
+///
+/// # Errors
+/// As [`plan`].
+pub fn ddl(package: &Package, place: &Place, policy: Policy, at: Timestamp) -> Result<String> {
+    let target = target(place, &package.manifest.key);
+    let mut steps = prepare(&target);
+    steps.push(Step::Look(target.clone()));
+    steps.push(Step::AddHead(target.clone()));
+    steps.extend(plan(package, &Table::default(), None, &target, policy, at)?);
+    steps.push(Step::Look(target.clone()));
+    steps.extend(clean(package, &target));
+    let mut sql = String::new();
+    for step in &steps {
+        _ = writeln!(sql, "-- {}\n{};\n", step.word(), render(step).trim());
+    }
+    Ok(sql)
 }
 
 /// What is left behind once a package is committed, and goes.

@@ -126,6 +126,12 @@ pub enum Step {
     AddHead(Target),
     /// Counts the rows of the target.
     CountRows(Name),
+    /// Asks for the server's time, in seconds since 1970.
+    AskTime,
+    /// Asks what is known about a user.
+    DescribeUser(String),
+    /// Asks for a stage's properties.
+    DescribeStage(Name),
     /// Makes the target.
     CreateTable {
         /// Target.
@@ -257,6 +263,9 @@ impl Step {
             Self::Look(_) => "look",
             Self::AddHead(_) => "add_head",
             Self::CountRows(_) => "count_rows",
+            Self::AskTime => "ask_time",
+            Self::DescribeUser(_) => "describe_user",
+            Self::DescribeStage(_) => "describe_stage",
             Self::CreateTable { .. } => "create_table",
             Self::AddColumns { .. } => "add_columns",
             Self::Widen { .. } => "widen",
@@ -342,6 +351,11 @@ pub fn render(step: &Step) -> String {
                 table = literal(&table.object),
             )
         }
+        Step::AskTime => {
+            "SELECT DATE_PART('EPOCH_SECOND', CURRENT_TIMESTAMP())::VARCHAR AS \"NOW\"".to_owned()
+        }
+        Step::DescribeUser(user) => format!("DESCRIBE USER {}", quoted(user)),
+        Step::DescribeStage(stage) => format!("DESCRIBE STAGE {stage}"),
         Step::CountRows(table) => format!("SELECT COUNT(*)::VARCHAR AS \"ROW_COUNT\" FROM {table}"),
         Step::CreateTable { table, columns } => format!(
             "CREATE TABLE IF NOT EXISTS {table} (\n  {}\n)",

@@ -107,7 +107,12 @@ async fn all(app: &App, project: &Project, arguments: &Check, checks: &mut Check
             Err(failure) => Err(failure),
         };
         match checked {
-            Ok(()) => checks.good(&label, pipeline.destination.as_deref().unwrap_or("data")),
+            Ok(found) => {
+                let name = pipeline.destination.as_deref().unwrap_or("data");
+                let found = std::iter::once(name.to_owned()).chain(found);
+                let found: Vec<String> = found.collect();
+                checks.good(&label, &overlock_core::text::printable(&found.join("; ")));
+            }
             Err(failure) => checks.bad(&label, failure),
         }
     }

@@ -9,6 +9,7 @@ mod connectors;
 mod demo;
 mod discover;
 mod init;
+mod plan;
 mod run;
 mod sandbox;
 mod schedule;
@@ -27,6 +28,7 @@ pub(crate) fn dispatch(app: &App, command: Command) -> Outcome<u8> {
         Command::Init(arguments) => init::run(app, &arguments),
         Command::Check(arguments) => check::run(app, &arguments),
         Command::Discover(arguments) => discover::run(app, &arguments),
+        Command::Plan(arguments) => plan::run(app, &arguments),
         Command::Run(arguments) => run::run(app, &arguments),
         Command::Sync(arguments) => sync::run(app, &arguments),
         Command::Inspect(arguments) => crate::inspect::run(app, &arguments),

@@ -435,7 +435,7 @@ pub(crate) fn stream_settings(
 }
 
 /// The one pipeline of a project.
-fn only_pipeline(project: &Project) -> Outcome<String> {
+pub(crate) fn only_pipeline(project: &Project) -> Outcome<String> {
     match project.pipelines.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(Failure::usage(

@@ -1,10 +1,13 @@
 //! `[destination.NAME]` with `kind = "snowflake"`.
 
 use overlock_core::{Secret, SourceName};
-use overlock_snowflake::{Account, Auth, CompatColumns, Place, normalized};
+use overlock_snowflake::{Account, Auth, CompatColumns, Identity, Place, Policy, normalized};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use url::Url;
+
+use super::PipelineSettings;
+use super::files::OnSchemaChange;
 
 /// The table, with variables and secrets put in.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,9 +58,26 @@ impl SnowflakeTable {
         }
     }
 
-    /// The columns that a load adds.
-    pub(crate) fn compat_columns(&self) -> CompatColumns {
-        self.compat_columns
+    /// How packages of a pipeline are loaded.
+    pub(crate) fn policy(&self, pipeline: &PipelineSettings) -> Policy {
+        Policy {
+            allow_empty_replace: pipeline.file.allow_empty_replace,
+            on_schema_change: match pipeline.file.on_schema_change {
+                OnSchemaChange::Evolve => overlock_snowflake::OnSchemaChange::Evolve,
+                OnSchemaChange::Fail => overlock_snowflake::OnSchemaChange::Fail,
+            },
+            compat_columns: self.compat_columns,
+        }
+    }
+
+    /// Who asks, for what `check` says.
+    pub(crate) fn identity(&self, fingerprint: Option<&str>) -> Identity {
+        Identity {
+            user: Some(self.user.clone()),
+            role: self.role.clone(),
+            warehouse: self.warehouse.clone(),
+            fingerprint: fingerprint.map(ToOwned::to_owned),
+        }
     }
 
     /// Who logs in, and where.

@@ -191,7 +191,7 @@ pub(crate) struct Place {
 
 #[async_trait]
 impl Destination for Place {
-    async fn check(&self) -> Result<()> {
+    async fn check(&self) -> Result<Vec<String>> {
         self.local.check().await
     }
 
