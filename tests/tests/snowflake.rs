@@ -166,25 +166,46 @@ fn check_says_what_is_there_and_plan_prints_the_sql_without_asking() {
     // covers: W17
     let lab = Lab::new(307, &["Account"]).snowflake();
     let planned = lab.overlock(&["plan", "--ddl"]).expect(0);
-    for part in ["CREATE STAGE", "PUT 'file://", "COPY INTO", "BEGIN TRANSACTION", "UPDATE", "COMMIT;"] {
+    for part in [
+        "CREATE STAGE",
+        "PUT 'file://",
+        "COPY INTO",
+        "BEGIN TRANSACTION",
+        "UPDATE",
+        "COMMIT;",
+    ] {
         assert!(planned.stdout.contains(part), "{part}: {}", planned.stdout);
     }
     let schemas = format!(
         "SELECT COUNT(*) FROM \"{0}\".INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = 'CRM'",
         lab.database()
     );
-    let count = || StandIn::shared().ask(&schemas).unwrap()[0][0].clone().unwrap();
+    let count = || {
+        StandIn::shared().ask(&schemas).unwrap()[0][0]
+            .clone()
+            .unwrap()
+    };
     assert_eq!(count(), "0", "a plan asks no warehouse");
     let checked = lab.overlock(&["check"]).expect(0);
     assert!(checked.stdout.contains("destination"), "{}", checked.stdout);
     assert_eq!(count(), "1");
     let listed = lab.overlock(&["plan", "crm"]).expect(0);
-    assert!(listed.stdout.contains("\"CRM\".\"ACCOUNT\""), "{}", listed.stdout);
+    assert!(
+        listed.stdout.contains("\"CRM\".\"ACCOUNT\""),
+        "{}",
+        listed.stdout
+    );
     lab.run().expect(0);
     let listed = lab.overlock(&["state", "list"]).expect(0);
     assert!(listed.stdout.contains("Account"), "{}", listed.stdout);
-    let reset = lab.overlock(&["state", "reset", "crm.Account", "--yes"]).expect(0);
-    assert!(reset.stdout.contains("from the beginning"), "{}", reset.stdout);
+    let reset = lab
+        .overlock(&["state", "reset", "crm.Account", "--yes"])
+        .expect(0);
+    assert!(
+        reset.stdout.contains("from the beginning"),
+        "{}",
+        reset.stdout
+    );
     lab.settle_and_judge();
 }
 
@@ -197,8 +218,16 @@ fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
     let dead = text.replace(StandIn::shared().url(), "http://127.0.0.1:9");
     std::fs::write(&path, dead).unwrap();
     let outcome = lab.run().expect(6);
-    assert!(outcome.stderr.contains("connect to Snowflake"), "{}", outcome.stderr);
-    assert!(!outcome.stderr.contains("stand-in-password"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("connect to Snowflake"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        !outcome.stderr.contains("stand-in-password"),
+        "{}",
+        outcome.stderr
+    );
     std::fs::write(&path, text).unwrap();
     lab.settle_and_judge();
 }

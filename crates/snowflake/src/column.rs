@@ -279,17 +279,16 @@ fn route(
         .find(|column| columns.iter().all(|one| one.name != **column));
     let has_conflict = gone.is_none()
         && (!known.is_empty() || columns.iter().any(|one| one.name == plain) && is_adopted);
-    let column = match gone {
-        Some(gone) => gone.clone(),
-        None => {
-            let wanted = if has_conflict {
-                format!("{plain}__{}", kind.suffix())
-            } else {
-                plain
-            };
-            let taken = |name: &str| columns.iter().any(|one| one.name == name) || is_mapped(name);
-            unused(&wanted, taken)
-        }
+    let column = if let Some(gone) = gone {
+        gone.clone()
+    } else {
+        let wanted = if has_conflict {
+            format!("{plain}__{}", kind.suffix())
+        } else {
+            plain
+        };
+        let taken = |name: &str| columns.iter().any(|one| one.name == name) || is_mapped(name);
+        unused(&wanted, taken)
     };
     evolution.changes.push(if has_conflict {
         format!("column `{name}` is {kind} now")

@@ -106,7 +106,7 @@ impl Snowflake {
         let target = plan::target(&self.place, &manifest.key);
         let mut session = self.open(&manifest.key, Some(manifest.id)).await?;
         let seen = self.look_or_prepare(session.as_mut(), &target).await?;
-        if let Some(commit) = self.is_done(package, &seen)? {
+        if let Some(commit) = is_done(package, &seen)? {
             clean(session.as_mut(), package, &target).await;
             session.close().await;
             return Ok(commit);
@@ -165,18 +165,6 @@ impl Snowflake {
         look(session, target).await
     }
 
-    /// The commit, if it was made before; an error if the package builds on another one.
-    fn is_done(&self, package: &Package, seen: &Seen) -> Result<Option<Commit>> {
-        let id = seen.head.as_ref().map(|head| head.id);
-        if id == Some(package.manifest.id) {
-            return Ok(seen.head.clone().map(to_commit));
-        }
-        if id != package.manifest.parent {
-            return Err(Failure::Refused(conflict(package, id)));
-        }
-        Ok(None)
-    }
-
     async fn refuse_emptying(
         &self,
         session: &mut dyn Session,
@@ -206,6 +194,18 @@ impl Snowflake {
             ),
         ))
     }
+}
+
+/// The commit, if it was made before; an error if the package builds on another one.
+fn is_done(package: &Package, seen: &Seen) -> Result<Option<Commit>> {
+    let id = seen.head.as_ref().map(|head| head.id);
+    if id == Some(package.manifest.id) {
+        return Ok(seen.head.clone().map(to_commit));
+    }
+    if id != package.manifest.parent {
+        return Err(Failure::Refused(conflict(package, id)));
+    }
+    Ok(None)
 }
 
 /// The hash of each file is the only defence against a changed bit, so it is checked before it leaves.

@@ -63,7 +63,7 @@ const MAX_IDENTIFIER_BYTES: usize = 255;
 
 /// The name under which something of the source is found without quotes: upper case, `[A-Z_][A-Z0-9_]*`.
 ///
-/// Different names may become one; see [`unused`].
+/// Different names may become one; a plan then adds a number.
 pub fn normalized(name: &str) -> String {
     let mut text: String = name
         .chars()

@@ -110,7 +110,6 @@ pub enum StrayValue {
 
 /// One statement of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a commit has a dozen of them")]
 pub enum Step {
     /// Makes the schema.
     CreateSchema(Place),

@@ -1,5 +1,7 @@
 //! The destination on a warehouse in memory: the suite, and every fault between any two operations.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,7 +45,7 @@ impl World {
         )
     }
 
-    fn target(&self) -> Target {
+    fn target() -> Target {
         target(&place(), &key())
     }
 
@@ -158,7 +160,7 @@ async fn survives(fault: Fault, mode: WriteMode, keyed: bool) -> bool {
     );
     let ids: Vec<_> = world
         .warehouse
-        .commits(&world.target())
+        .commits(&World::target())
         .iter()
         .map(|line| line.head.id)
         .collect();
@@ -293,7 +295,7 @@ async fn two_runners_never_get_through_both() {
             world.snowflake().head(&key()).await.unwrap().as_ref(),
             Some(commit)
         );
-        assert_eq!(world.warehouse.commits(&world.target()).len(), 1);
+        assert_eq!(world.warehouse.commits(&World::target()).len(), 1);
     }
 }
 
@@ -303,7 +305,7 @@ async fn two_head_rows_are_refused_with_the_way_out() {
     let world = World::new();
     let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
     let head = world.snowflake().commit(&first).await.unwrap();
-    world.warehouse.double_head(&world.target());
+    world.warehouse.double_head(&World::target());
     let next = world.seal(
         &Sample::new(Some(head.id), WriteMode::Merge),
         &[row(2, 1, "b")],
@@ -322,7 +324,7 @@ async fn what_a_commit_needs_on_the_way_goes() {
     let world = World::new();
     let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
     world.snowflake().commit(&first).await.unwrap();
-    assert_eq!(world.warehouse.tables(), [world.target().table]);
+    assert_eq!(world.warehouse.tables(), [World::target().table]);
     assert_eq!(world.warehouse.staged_files(), 0);
 }
 

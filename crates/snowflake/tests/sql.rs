@@ -1,5 +1,7 @@
 //! The SQL of commits, read by people before it is accepted.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};

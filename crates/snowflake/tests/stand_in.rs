@@ -4,6 +4,8 @@
 //! This shows our SQL, our flow and our data; it does not show that genuine answers of Snowflake are read
 //! rightly, nor DDL that commits, nor locks: `docs/how-to/snowflake.md` says what only an account can show.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

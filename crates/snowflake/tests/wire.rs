@@ -1,5 +1,13 @@
 //! The middleware on canned answers, built from the documents, for what the stand-in cannot show.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::needless_pass_by_value,
+    clippy::disallowed_methods,
+    clippy::single_match_else,
+    reason = "helpers of tests"
+)]
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -470,10 +478,7 @@ fn file(bytes: usize) -> (tempfile::TempDir, Vec<u8>, Step) {
         .map(|at| u8::try_from(at * 7 % 251).unwrap())
         .collect();
     std::fs::write(&path, &content).unwrap();
-    let sha256: String = Sha256::digest(&content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256 = format!("{:x}", Sha256::digest(&content));
     let step = Step::Upload {
         stage: place().name("_OVERLOCK_STAGE"),
         prefix: "support/tickets/01K0/".to_owned(),
@@ -582,6 +587,8 @@ async fn files_reach_every_cloud_as_they_are() {
     }
 }
 
+type Padding = cbc::cipher::block_padding::Pkcs7;
+
 /// What the receiver does: unwrap the file's key with the stage's, then decrypt.
 fn decrypt(master: &[u8], wrapped: &str, iv: &str, body: &[u8]) -> Vec<u8> {
     let mut key = STANDARD.decode(wrapped).unwrap();
@@ -599,7 +606,6 @@ fn decrypt(master: &[u8], wrapped: &str, iv: &str, body: &[u8]) -> Vec<u8> {
     let padding = usize::from(*key.last().unwrap());
     key.truncate(key.len() - padding);
     let iv = STANDARD.decode(iv).unwrap();
-    type Padding = cbc::cipher::block_padding::Pkcs7;
     match key.len() {
         16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(&key, &iv)
             .unwrap()

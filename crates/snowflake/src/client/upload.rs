@@ -358,24 +358,23 @@ impl Sending<'_> {
 
     async fn to_gcs(&self, info: &StageInfo) -> Result<()> {
         let mut headers = Vec::new();
-        let url = match info
+        let presigned = info
             .presigned_url
             .as_deref()
-            .filter(|text| !text.is_empty())
-        {
-            Some(presigned) => self.url(presigned)?,
-            None => {
-                let (bucket, path) = self.split(&info.location)?;
-                let token = info.creds.gcs_access_token.as_deref().unwrap_or_default();
-                headers.push(("authorization", format!("Bearer {token}")));
-                let endpoint = info.end_point.as_deref().filter(|text| !text.is_empty());
-                let base = match endpoint {
-                    Some(endpoint) if self.is_stand_in => format!("http://{endpoint}"),
-                    Some(endpoint) => format!("https://{endpoint}"),
-                    None => "https://storage.googleapis.com".to_owned(),
-                };
-                self.url(&format!("{base}/{bucket}/{path}"))?
-            }
+            .filter(|text| !text.is_empty());
+        let url = if let Some(presigned) = presigned {
+            self.url(presigned)?
+        } else {
+            let (bucket, path) = self.split(&info.location)?;
+            let token = info.creds.gcs_access_token.as_deref().unwrap_or_default();
+            headers.push(("authorization", format!("Bearer {token}")));
+            let endpoint = info.end_point.as_deref().filter(|text| !text.is_empty());
+            let base = match endpoint {
+                Some(endpoint) if self.is_stand_in => format!("http://{endpoint}"),
+                Some(endpoint) => format!("https://{endpoint}"),
+                None => "https://storage.googleapis.com".to_owned(),
+            };
+            self.url(&format!("{base}/{bucket}/{path}"))?
         };
         headers.push(("x-goog-meta-sfc-digest", self.digest()));
         if let Some(cipher) = &self.cipher {
@@ -465,8 +464,8 @@ fn fill(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
 }
 
 enum Encryptor {
-    Short(cbc::Encryptor<aes::Aes128>),
-    Long(cbc::Encryptor<aes::Aes256>),
+    Short(Box<cbc::Encryptor<aes::Aes128>>),
+    Long(Box<cbc::Encryptor<aes::Aes256>>),
 }
 
 impl Encryptor {
@@ -474,8 +473,8 @@ impl Encryptor {
     fn take(&mut self, mut bytes: Vec<u8>, is_last: bool) -> Vec<u8> {
         if is_last {
             return match self {
-                Self::Short(cipher) => cipher.clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
-                Self::Long(cipher) => cipher.clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
+                Self::Short(cipher) => (**cipher).clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
+                Self::Long(cipher) => (**cipher).clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
             };
         }
         // A chunk that is not the last is a whole number of blocks.
@@ -526,13 +525,14 @@ impl Cipher {
 
     fn encryptor(&self) -> Result<Encryptor> {
         let bad = |_| Failure::refused("encrypt a file with the key that the stage gave");
+        let (key, iv) = (&self.key, &self.iv);
         Ok(match self.key.len() {
-            16 => {
-                Encryptor::Short(cbc::Encryptor::new_from_slices(&self.key, &self.iv).map_err(bad)?)
-            }
-            _ => {
-                Encryptor::Long(cbc::Encryptor::new_from_slices(&self.key, &self.iv).map_err(bad)?)
-            }
+            16 => Encryptor::Short(Box::new(
+                cbc::Encryptor::new_from_slices(key, iv).map_err(bad)?,
+            )),
+            _ => Encryptor::Long(Box::new(
+                cbc::Encryptor::new_from_slices(key, iv).map_err(bad)?,
+            )),
         })
     }
 
