@@ -115,7 +115,7 @@ pub fn logged(database: &str, stream: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let mut parent = None;
     while let Some(next) = left.iter().position(|row| row[1] == parent) {
-        parent = left.swap_remove(next)[0].clone();
+        parent.clone_from(&left.swap_remove(next)[0]);
         ids.extend(parent.clone());
     }
     assert!(

@@ -2,6 +2,7 @@
 //!
 //! The source is asked for its columns; no warehouse is asked anything.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use overlock_core::{
@@ -88,10 +89,11 @@ pub(crate) fn run(app: &App, arguments: &Plan) -> Outcome<u8> {
                     let package = first_package(&stream, settings, &pipeline)?;
                     let at = SystemClock.now();
                     let policy = table.policy(&pipeline);
-                    sql.push_str(&format!(
-                        "-- {}.{}: the first commit\n\n",
+                    _ = writeln!(
+                        sql,
+                        "-- {}.{}: the first commit\n",
                         pipeline.name, stream.name
-                    ));
+                    );
                     sql.push_str(&overlock_snowflake::ddl(&package, &place, policy, at)?);
                 }
                 place
