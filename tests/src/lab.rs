@@ -276,6 +276,11 @@ impl Lab {
         write(&path, &format!("{lines}{text}"));
     }
 
+    /// Writes a file of the project.
+    pub fn write_file(&self, name: &str, text: &str) {
+        write(&self.project.path().join(name), text);
+    }
+
     /// A command of the binary in the project folder, with a clean environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());

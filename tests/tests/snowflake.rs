@@ -3,11 +3,7 @@
 //!
 //! `OVERLOCK_KILLS=1000 cargo test -p overlock-tests --test snowflake` kills as often.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests; the counts belong in the test's output"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::{Duration, Instant};
 
@@ -216,7 +212,7 @@ fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
     let path = lab.project.path().join("overlock.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let dead = text.replace(StandIn::shared().url(), "http://127.0.0.1:9");
-    std::fs::write(&path, dead).unwrap();
+    lab.write_file("overlock.toml", &dead);
     let outcome = lab.run().expect(6);
     assert!(
         outcome.stderr.contains("connect to Snowflake"),
@@ -228,6 +224,6 @@ fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
         "{}",
         outcome.stderr
     );
-    std::fs::write(&path, text).unwrap();
+    lab.write_file("overlock.toml", &text);
     lab.settle_and_judge();
 }
