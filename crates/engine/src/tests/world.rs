@@ -519,8 +519,8 @@ pub(crate) struct MemoryDestination {
 
 #[async_trait]
 impl Destination for MemoryDestination {
-    async fn check(&self) -> Result<()> {
-        Ok(())
+    async fn check(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     async fn head(&self, wanted: &SyncKey) -> Result<Option<Commit>> {
