@@ -4,15 +4,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use overlock_core::{Destination, ErrorKind, FixedClock, Package, Result, SyncKey, WriteMode};
+use overlock_core::{
+    Destination, Error, ErrorKind, FixedClock, Package, Result, SyncKey, WriteMode,
+};
 use overlock_package::Settings;
 use overlock_package::conformance::{self, Subject};
 use overlock_package::sample::{self, Row, Sample, key, row, state};
 use overlock_snowflake::memory::{Cell, Fault, Line, MemoryWarehouse};
-use overlock_snowflake::{Place, Policy, Snowflake, Target, target};
+use overlock_snowflake::{
+    Answer, Failure, Place, Policy, Session, Snowflake, Step, Tag, Target, Warehouse, target,
+};
 use tempfile::TempDir;
 
 struct World {
@@ -362,4 +367,116 @@ async fn a_commit_takes_few_statements() {
         "remove_staged",
     ];
     assert_eq!(words, expected);
+}
+
+/// Changes the answer to one kind of step, the first times that it is asked.
+#[derive(Clone)]
+struct Lying {
+    inner: MemoryWarehouse,
+    word: &'static str,
+    change: fn(&mut Answer) -> std::result::Result<(), Failure>,
+    times: Arc<AtomicU64>,
+}
+
+struct LyingSession(Lying, Box<dyn Session>);
+
+#[async_trait]
+impl Warehouse for Lying {
+    async fn open(&self, tag: &Tag) -> std::result::Result<Box<dyn Session>, Failure> {
+        Ok(Box::new(LyingSession(
+            self.clone(),
+            self.inner.open(tag).await?,
+        )))
+    }
+}
+
+#[async_trait]
+impl Session for LyingSession {
+    async fn run(&mut self, step: &Step) -> std::result::Result<Answer, Failure> {
+        let mut answer = self.1.run(step).await?;
+        let Self(lie, _) = self;
+        let is_left = || {
+            let less = |left: u64| left.checked_sub(1);
+            lie.times
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                .is_ok()
+        };
+        if step.word() == lie.word && is_left() {
+            (lie.change)(&mut answer)?;
+        }
+        Ok(answer)
+    }
+}
+
+/// Commits while one answer is changed; gives the outcome and the rows that are seen then.
+async fn lied_to(
+    word: &'static str,
+    times: u64,
+    change: fn(&mut Answer) -> std::result::Result<(), Failure>,
+) -> (Result<overlock_core::Commit>, Vec<Row>) {
+    let world = World::new();
+    let package = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    let lying = Lying {
+        inner: world.warehouse.clone(),
+        word,
+        change,
+        times: Arc::new(AtomicU64::new(times)),
+    };
+    let clock = Arc::new(FixedClock(sample::instant()));
+    let snowflake = Snowflake::new(Arc::new(lying), place(), Policy::default(), clock);
+    let outcome = snowflake.commit(&package).await;
+    let head = world.snowflake().head(&key()).await.unwrap();
+    assert_eq!(head.is_some(), outcome.is_ok());
+    (outcome, world.lines(&key()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_and_sizes_that_do_not_agree_stop_a_commit() {
+    // covers: W3
+    let shorter = |answer: &mut Answer| {
+        answer.rows[0][1] = Some("7".to_owned());
+        Ok(())
+    };
+    let (outcome, rows) = lied_to("list", 1, shorter).await;
+    assert_eq!(outcome.unwrap().rows, 1, "sent again");
+    assert_eq!(rows, [row(1, 1, "a")]);
+    let (outcome, rows) = lied_to("list", 99, shorter).await;
+    let error = outcome.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.get("bytes").is_some()),
+        (ErrorKind::Destination, true)
+    );
+    assert_eq!(rows, []);
+    // covers: W4
+    let (outcome, rows) = lied_to("copy", 99, |_| {
+        let error = Error::new(ErrorKind::Destination, "run a statement: 100038");
+        Err(Failure::Refused(error))
+    })
+    .await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Destination);
+    assert_eq!(rows, []);
+    // covers: W5
+    let fewer: fn(&mut Answer) -> std::result::Result<(), Failure> = |answer| {
+        answer.rows[0][3] = Some("0".to_owned());
+        Ok(())
+    };
+    let partly: fn(&mut Answer) -> std::result::Result<(), Failure> = |answer| {
+        answer.rows[0][1] = Some("PARTIALLY_LOADED".to_owned());
+        Ok(())
+    };
+    let nothing: fn(&mut Answer) -> std::result::Result<(), Failure> = |answer| {
+        // "Copy executed with 0 files processed."
+        answer.rows.clear();
+        Ok(())
+    };
+    for lie in [fewer, partly, nothing] {
+        let (outcome, rows) = lied_to("copy", 99, lie).await;
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Destination, "{error:?}");
+        assert!(
+            error.hint_text().unwrap().contains("package is kept"),
+            "{error:?}"
+        );
+        assert_eq!(rows, []);
+    }
 }
