@@ -206,6 +206,33 @@ fn check_says_what_is_there_and_plan_prints_the_sql_without_asking() {
 }
 
 #[test]
+fn no_secret_is_in_any_output_log_or_file() {
+    let lab = Lab::new(309, &["Account"]).snowflake();
+    let mut said = String::new();
+    for arguments in [
+        &["check", "-vvv"][..],
+        &["run", "crm", "--log-level", "trace"],
+        &["plan", "--ddl", "-vvv"],
+        &["config", "show", "--json"],
+        &["state", "list", "-vvv"],
+    ] {
+        let outcome = lab.overlock(arguments).expect(0);
+        said.push_str(&outcome.stdout);
+        said.push_str(&outcome.stderr);
+    }
+    assert!(
+        said.contains("Statement answered."),
+        "the log says something"
+    );
+    for path in overlock_tests::house::files(&lab.project.path().join(".overlock"), "json") {
+        said.push_str(&std::fs::read_to_string(path).unwrap());
+    }
+    for secret in ["stand-in-password", "Snowflake Token", "masterToken", "eyJ"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
+}
+
+#[test]
 fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
     // covers: W6
     let lab = Lab::new(308, &["Account"]).snowflake();

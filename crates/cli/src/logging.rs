@@ -14,7 +14,17 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
 /// Crates whose more detailed records hold headers and bodies: never below INFO, whatever is asked.
-const CAPPED: &[&str] = &["hyper", "hyper_util", "reqwest", "rustls", "h2", "tower"];
+const CAPPED: &[&str] = &[
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "reqwest_middleware",
+    "rustls",
+    "h2",
+    "tower",
+    "snowflake_api",
+    "object_store",
+];
 
 /// Starts logging.
 ///

@@ -21,6 +21,12 @@ impl CommitId {
     pub fn generate() -> Self {
         Self(ulid::Ulid::r#gen())
     }
+
+    /// When it was made, by the clock of the machine that made it; `None` for an id that no clock made.
+    pub fn made_at(self) -> Option<Timestamp> {
+        let seconds = i64::try_from(self.0.timestamp_ms() / 1000).ok();
+        seconds.and_then(Timestamp::from_seconds)
+    }
 }
 
 impl fmt::Display for CommitId {

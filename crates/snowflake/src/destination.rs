@@ -9,9 +9,11 @@
 //! silence. Such a stray pointer stands for its parent, and what it left is deleted by the next commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use overlock_core::Timestamp;
 use overlock_core::{
     Clock, Commit, CommitId, Destination, Error, ErrorKind, Package, SourceName, StreamName,
     SyncKey, WriteMode,
@@ -31,6 +33,9 @@ const ATTEMPTS: u32 = 3;
 /// Before the second attempt; twice as long before each later one.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// Older packages that are still on the stage are nobody's (reliability.md, P12).
+const STALE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Snowflake as a destination.
 #[derive(Clone)]
 pub struct Snowflake {
@@ -40,6 +45,8 @@ pub struct Snowflake {
     clock: Arc<dyn Clock>,
     pause: Duration,
     identity: Identity,
+    /// Whether this process has looked for what dead ones left.
+    has_swept: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Snowflake {
@@ -76,6 +83,7 @@ impl Snowflake {
             clock,
             pause: PAUSE,
             identity: Identity::default(),
+            has_swept: Arc::default(),
         }
     }
 
@@ -113,6 +121,9 @@ impl Snowflake {
         }
         self.refuse_emptying(session.as_mut(), package, &target, &seen)
             .await?;
+        if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
+            sweep(session.as_mut(), &target, self.clock.now()).await;
+        }
         let at = self.clock.now();
         let steps = plan::plan(
             package,
@@ -347,6 +358,48 @@ async fn clean(session: &mut dyn Session, package: &Package, target: &Target) {
             tracing::debug!(step = step.word(), %error, "What a commit left behind stays.");
         }
     }
+}
+
+/// Removes what packages left behind that nobody will ever commit: files on the stage and their staging tables.
+/// A failure costs a little storage until another process looks.
+async fn sweep(session: &mut dyn Session, target: &Target, now: Timestamp) {
+    let everything = Step::List {
+        stage: target.stage.clone(),
+        prefix: String::new(),
+    };
+    let Ok(listed) = session.run(&everything).await else {
+        return;
+    };
+    let names = (0..listed.rows.len()).filter_map(|row| listed.get(row, "name"));
+    let mut prefixes: Vec<(CommitId, String)> = names.filter_map(package_of).collect();
+    prefixes.sort();
+    prefixes.dedup();
+    for (id, prefix) in prefixes {
+        let is_stale = id.made_at().is_some_and(|made| now.since(made) >= STALE);
+        if !is_stale {
+            continue;
+        }
+        let steps = [
+            Step::DropStaging(plan::staging_table(target, id)),
+            Step::RemoveStaged {
+                stage: target.stage.clone(),
+                prefix,
+            },
+        ];
+        for step in steps {
+            if let Err(failure) = session.run(&step).await {
+                let error = failure.into_error();
+                tracing::debug!(step = step.word(), %error, "What a dead package left stays.");
+            }
+        }
+    }
+}
+
+/// The package of a staged file, and its folder: `<stage>/<pipeline>/<stream>/<id>/<part>`.
+fn package_of(name: &str) -> Option<(CommitId, String)> {
+    let mut parts = name.rsplit('/').skip(1);
+    let (id, stream, pipeline) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((id.parse().ok()?, format!("{pipeline}/{stream}/{id}/")))
 }
 
 async fn look(session: &mut dyn Session, target: &Target) -> Result<Seen> {
