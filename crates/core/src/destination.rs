@@ -20,6 +20,12 @@ pub trait Destination: Send + Sync {
     /// The newest commit for this key, if any. This is the only state store there is.
     async fn head(&self, key: &SyncKey) -> Result<Option<Commit>>;
 
+    /// Whether a commit costs money, so that one without rows is not worth making. The head then stays where
+    /// it is, and the next run reads the same empty stretch again.
+    fn is_costly(&self) -> bool {
+        false
+    }
+
     /// Makes the package's rows and state visible atomically. Safe to call again after any failure.
     ///
     /// # Errors

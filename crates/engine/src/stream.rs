@@ -435,8 +435,10 @@ impl Session {
         } else {
             None
         };
+        // Where a commit costs money, a state alone is not worth one.
+        let is_free = !self.cx.run.destination.is_costly() || self.tip.id.is_none();
         let is_news = self.rows() > 0
-            || state != self.tip.state
+            || (state != self.tip.state && is_free)
             // The table must become what the source has, even if that is nothing.
             || self.modes.write == WriteMode::Replace
             // The head says that the read went on; now it has ended.

@@ -557,6 +557,11 @@ impl Destination for Snowflake {
         found
     }
 
+    /// A commit wakes a warehouse, which is billed by the minute.
+    fn is_costly(&self) -> bool {
+        true
+    }
+
     async fn head(&self, key: &SyncKey) -> overlock_core::Result<Option<Commit>> {
         let target = plan::target(&self.place, key);
         let mut attempt = 1;

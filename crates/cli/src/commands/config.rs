@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::app::App;
 use crate::args::{Config, SchemaOf};
+use crate::config::snowflake;
 use crate::config::tree::{Node, Origin, Value};
 use crate::config::{Project, Wanted, files};
 use crate::failure::Outcome;
@@ -126,8 +127,14 @@ fn walk(project: &Project, node: &Node, path: &mut Vec<String>, lines: &mut Vec<
     });
 }
 
-/// Whether a path belongs to a secret key of its source's connector.
+/// Whether a path belongs to a secret key of a destination, or of its source's connector.
 fn is_secret(project: &Project, path: &[String]) -> bool {
+    if let [section, _, auth, key] = path
+        && section == "destination"
+        && auth == "auth"
+    {
+        return snowflake::SECRETS.contains(&key.as_str());
+    }
     let [section, name, rest @ ..] = path else {
         return false;
     };
