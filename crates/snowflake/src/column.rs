@@ -287,9 +287,25 @@ fn route(
         } else {
             plain
         };
-        let taken = |name: &str| columns.iter().any(|one| one.name == name) || is_mapped(name);
+        // What an attempt made that failed later is there, and in no mapping.
+        let other = |one: &Column| one.kind != Some(kind);
+        let taken = |name: &str| {
+            columns.iter().any(|one| one.name == name && other(one)) || is_mapped(name)
+        };
         unused(&wanted, taken)
     };
+    if columns.iter().any(|one| one.name == column) {
+        evolution.mapping.push(Mapped {
+            name: name.to_owned(),
+            column: column.clone(),
+        });
+        return Route {
+            name: name.to_owned(),
+            kind,
+            column,
+            target: kind,
+        };
+    }
     evolution.changes.push(if has_conflict {
         format!("column `{name}` is {kind} now")
     } else {

@@ -62,6 +62,8 @@ impl std::fmt::Debug for Snowflake {
 struct Seen {
     /// Whether there is a row for the key's head, with or without one.
     has_row: bool,
+    /// Whether there are more rows than one, of which at most one was ever written to.
+    has_empty: bool,
     head: Option<HeadRow>,
     /// A pointer that the history does not know.
     stray: Option<HeadRow>,
@@ -119,6 +121,8 @@ impl Snowflake {
             session.close().await;
             return Ok(commit);
         }
+        plan::refuse_dropped(&package.manifest, &seen.table, seen.head.as_ref())
+            .map_err(Failure::Refused)?;
         self.refuse_emptying(session.as_mut(), package, &target, &seen)
             .await?;
         if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
@@ -160,17 +164,12 @@ impl Snowflake {
     }
 
     async fn look_or_prepare(&self, session: &mut dyn Session, target: &Target) -> Result<Seen> {
-        let seen = match look(session, target).await {
-            Err(Failure::Missing(_)) => {
-                for step in plan::prepare(target) {
-                    session.run(&step).await?;
-                }
-                look(session, target).await?
-            }
-            seen => seen?,
-        };
-        if seen.has_row {
+        let seen = look_and_prepare(session, target).await?;
+        if seen.has_row && !seen.has_empty {
             return Ok(seen);
+        }
+        if seen.has_empty {
+            session.run(&Step::DropEmptyHeads(target.clone())).await?;
         }
         session.run(&Step::AddHead(target.clone())).await?;
         look(session, target).await
@@ -243,7 +242,7 @@ fn verify(step: &Step, answer: &Answer, package: &Package) -> Result<()> {
         Step::MoveHead { target, .. } => match answer.number()? {
             1 => Ok(()),
             0 => Err(Failure::Refused(conflict(package, None))),
-            _ => Err(Failure::Refused(two_heads(target))),
+            _ => Err(Failure::Lost(two_heads(target))),
         },
         Step::Insert(load) => {
             let inserted = answer.number()?;
@@ -402,6 +401,19 @@ fn package_of(name: &str) -> Option<(CommitId, String)> {
     Some((id.parse().ok()?, format!("{pipeline}/{stream}/{id}/")))
 }
 
+/// Looks; makes first what overlock keeps for itself, where it is missing.
+async fn look_and_prepare(session: &mut dyn Session, target: &Target) -> Result<Seen> {
+    match look(session, target).await {
+        Err(Failure::Missing(_)) => {
+            for step in plan::prepare(target) {
+                session.run(&step).await?;
+            }
+            look(session, target).await
+        }
+        seen => seen,
+    }
+}
+
 async fn look(session: &mut dyn Session, target: &Target) -> Result<Seen> {
     let answer = session.run(&Step::Look(target.clone())).await?;
     seen(&answer, target).map_err(Failure::Refused)
@@ -413,6 +425,7 @@ fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
     let mut columns = Vec::new();
     let mut pointer = None;
     let mut logged = Vec::new();
+    let mut before = None;
     for row in &answer.rows {
         let cell = |name: &str| -> Option<&str> {
             let position = LOOK_COLUMNS.iter().position(|column| *column == name)?;
@@ -430,7 +443,11 @@ fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
                 continue;
             }
             Some("commit") => {
-                logged.push(head_row(cell("head"))?);
+                logged.push(cell("id").unwrap_or_default().to_owned());
+                // Of the head itself only the id is told, which is all that is new.
+                if cell("head").is_some() {
+                    before = Some(head_row(cell("head"))?);
+                }
                 continue;
             }
             _ => {}
@@ -444,21 +461,23 @@ fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
             }
             continue;
         }
-        if seen.has_row {
+        if cell("id").is_none() {
+            seen.has_empty |= seen.has_row;
+        } else if pointer.is_some() {
             return Err(two_heads(target));
-        }
-        seen.has_row = true;
-        if cell("id").is_some() {
+        } else {
+            seen.has_empty |= seen.has_row;
             pointer = Some(head_row(cell("head"))?);
         }
+        seen.has_row = true;
     }
     if let Some(pointer) = pointer {
         let parent = pointer.parent;
         seen.table.mapping.clone_from(&pointer.mapping);
-        if logged.iter().any(|logged| logged.id == pointer.id) {
+        if logged.contains(&pointer.id.to_string()) {
             seen.head = Some(pointer);
         } else {
-            seen.head = logged.into_iter().find(|logged| Some(logged.id) == parent);
+            seen.head = before.filter(|before: &HeadRow| Some(before.id) == parent);
             if seen.head.is_none() && parent.is_some() {
                 return Err(unreadable("HEAD"));
             }
@@ -518,10 +537,11 @@ fn two_heads(target: &Target) -> Error {
         ),
     )
     .hint(format!(
-        "two first runs met; look at both rows and delete the one whose ID is not in {commits}: \
-         SELECT * FROM {heads} WHERE STREAM = '{stream}'",
+        "look at both rows and delete the one whose ID is not in {commits}: SELECT * FROM {heads} \
+         WHERE PIPELINE = '{pipeline}' AND STREAM = '{stream}'",
         commits = target.commits,
         heads = target.heads,
+        pipeline = target.key.pipeline,
         stream = target.key.stream,
     ))
 }
@@ -568,7 +588,8 @@ impl Destination for Snowflake {
         loop {
             let found = match self.open(key, None).await {
                 Ok(mut session) => {
-                    let found = look(session.as_mut(), &target).await;
+                    // "Missing" may mean "not allowed": only a table that is there and empty means "never".
+                    let found = look_and_prepare(session.as_mut(), &target).await;
                     session.close().await;
                     found
                 }
@@ -576,8 +597,6 @@ impl Destination for Snowflake {
             };
             match found {
                 Ok(seen) => return Ok(seen.head.map(to_commit)),
-                // Nothing was ever committed there, or a commit will tell what is missing.
-                Err(Failure::Missing(_)) => return Ok(None),
                 Err(Failure::Lost(_)) if attempt < ATTEMPTS => {}
                 Err(failure) => return Err(failure.into_error()),
             }

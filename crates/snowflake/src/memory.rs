@@ -168,6 +168,11 @@ impl MemoryWarehouse {
         change(self.shared().database.tables.get_mut(name).unwrap());
     }
 
+    /// Drops a table by hand.
+    pub fn drop_table(&self, name: &Name) {
+        self.shared().database.tables.remove(name);
+    }
+
     /// How many files are on stages.
     pub fn staged_files(&self) -> usize {
         self.shared().database.files.len()
@@ -286,7 +291,11 @@ impl MemorySession {
                 self.transaction = None;
                 return Ok(Answer::default());
             }
-            Step::MoveHead { target, head } => return self.move_head(target, head).await,
+            Step::MoveHead {
+                target,
+                head,
+                stray,
+            } => return self.move_head(target, head, *stray).await,
             _ => {}
         }
         let mut shared = self.warehouse.shared();
@@ -300,17 +309,22 @@ impl MemorySession {
         }
     }
 
-    async fn move_head(&mut self, target: &Target, head: &HeadRow) -> Result<Answer> {
+    async fn move_head(
+        &mut self,
+        target: &Target,
+        head: &HeadRow,
+        stray: Option<CommitId>,
+    ) -> Result<Answer> {
         let lock = Arc::clone(&self.warehouse.heads_lock).lock_owned().await;
         let mut shared = self.warehouse.shared();
         let Some(transaction) = &mut self.transaction else {
-            return shared.database.move_head(target, head);
+            return shared.database.move_head(target, head, stray);
         };
         // Each statement sees what was committed before it began.
         transaction.database = shared.database.clone();
         transaction.lock = Some(lock);
         transaction.changed.push(target.heads.clone());
-        transaction.database.move_head(target, head)
+        transaction.database.move_head(target, head, stray)
     }
 
     fn commit(&mut self) {
@@ -403,6 +417,16 @@ impl Database {
                     });
                 }
                 return Ok(changed(usize::from(is_new)));
+            }
+            Step::DropEmptyHeads(target) => {
+                let lines = self
+                    .heads
+                    .get_mut(&target.heads)
+                    .ok_or_else(|| missing(&target.heads))?;
+                let before = lines.len();
+                lines.retain(|line| line.key != target.key || line.head.is_some());
+                let count = before - lines.len();
+                return Ok(changed(count));
             }
             Step::CountRows(table) => return Ok(changed(self.table(table)?.rows.len())),
             Step::CreateTable { table, columns } => {
@@ -538,7 +562,11 @@ impl Database {
                     .as_ref()
                     .is_some_and(|head| Some(head.id) == id || head.parent == id);
                 if named {
-                    rows.push(describe("commit", &commit.key, "", Some(&commit.head)));
+                    let mut logged = describe("commit", &commit.key, "", Some(&commit.head));
+                    if line.head.as_ref().is_none_or(|head| head.parent != id) {
+                        logged[5] = None;
+                    }
+                    rows.push(logged);
                 }
             }
         }
@@ -643,28 +671,26 @@ impl Database {
         })
     }
 
-    fn move_head(&mut self, target: &Target, head: &HeadRow) -> Result<Answer> {
-        let logged: Vec<CommitId> = self
-            .commits
-            .get(&target.commits)
-            .into_iter()
-            .flatten()
-            .map(|line| line.head.id)
-            .collect();
+    fn move_head(
+        &mut self,
+        target: &Target,
+        head: &HeadRow,
+        stray: Option<CommitId>,
+    ) -> Result<Answer> {
+        let mut log = self.commits.get(&target.commits).into_iter().flatten();
+        let is_logged = log.any(|line| Some(line.head.id) == stray);
         let lines = self
             .heads
             .get_mut(&target.heads)
             .ok_or_else(|| missing(&target.heads))?;
         let mut count = 0;
         for line in lines {
-            let at_parent = match &line.head {
-                None => head.parent.is_none(),
-                Some(now) => {
-                    let is_stray = !logged.contains(&now.id);
-                    Some(now.id) == head.parent || is_stray && now.parent == head.parent
-                }
+            let id = line.head.as_ref().map(|head| head.id);
+            let stands = match stray {
+                Some(_) => id == stray && !is_logged,
+                None => id == head.parent,
             };
-            if line.key == target.key && at_parent {
+            if line.key == target.key && stands {
                 line.head = Some(head.clone());
                 line.table.clone_from(&target.table.object);
                 count += 1;
@@ -718,7 +744,9 @@ impl Database {
                 && existing.iter().any(|old| {
                     same.iter().all(|key| {
                         let (old, new) = (cell(old, &key.column), cell(&line, &key.name));
+                        let is_version = load.keys.replication.as_ref() == Some(key);
                         old.compare(&new) == Some(Ordering::Equal)
+                            || is_version && old.is_null() && new.is_null()
                     })
                 });
             if is_there {
@@ -810,7 +838,8 @@ fn chosen(staged: Vec<Line>, load: &Load) -> Vec<Line> {
             names.extend(load.keys.replication.iter().map(|key| key.name.as_str()));
         }
         let cells: Vec<Cell> = names.iter().map(|name| cell(line, name)).collect();
-        (!cells.iter().any(Cell::is_null)).then(|| format!("{cells:?}"))
+        let keys = cells.get(..load.keys.primary.len()).unwrap_or_default();
+        (!keys.iter().any(Cell::is_null)).then(|| format!("{cells:?}"))
     };
     let version = |line: &Line| {
         load.keys

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use overlock_core::stream::{self, DELETED, ROW};
 use overlock_core::{
-    Commit, CommitId, DeleteMode, Error, Manifest, Package, Result, SyncKey, Timestamp, WriteMode,
+    Commit, CommitId, DeleteMode, Error, ErrorKind, Manifest, Package, Result, SyncKey, Timestamp,
+    WriteMode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,7 @@ pub fn plan(
         if policy.on_schema_change == OnSchemaChange::Fail {
             refuse_changes(&evolution, target.key.stream.as_str())?;
         }
+        refuse_new_keys(manifest, table, &evolution)?;
         steps.extend(shape(table, target, &evolution));
         steps.extend(stage(package, target)?);
     }
@@ -140,6 +142,7 @@ pub fn plan(
     steps.push(Step::MoveHead {
         target: target.clone(),
         head: head.clone(),
+        stray: stray.map(|stray| stray.id),
     });
     if let Some(stray) = stray.filter(|_| !table.columns.is_empty()) {
         steps.push(delete_stray(stray, target, policy, manifest.id));
@@ -200,6 +203,54 @@ pub fn clean(package: &Package, target: &Target) -> Vec<Step> {
             prefix: prefix(target, package.manifest.id),
         },
     ]
+}
+
+/// A key whose old values stand in another column, or nowhere, would find no row that is there already.
+fn refuse_new_keys(manifest: &Manifest, table: &Table, evolution: &Evolution) -> Result<()> {
+    if manifest.mode == WriteMode::Replace || table.mapping.is_empty() {
+        return Ok(());
+    }
+    let keys = manifest.primary_key.iter().chain(&manifest.replication_key);
+    for key in keys {
+        let mut routes = evolution.routes.iter();
+        let route = routes.find(|route| route.name == *key);
+        let was_known = table.mapping.iter().any(|mapped| {
+            mapped.name == *key && route.is_some_and(|route| route.column == mapped.column)
+        });
+        let is_new = |column: &str| evolution.add.iter().any(|(name, _)| name == column);
+        if !was_known || route.is_some_and(|route| is_new(&route.column)) {
+            let kind = route.map_or_else(String::new, |route| route.kind.to_string());
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("load rows whose key `{key}` became {kind}, or is gone from the table"),
+            )
+            .context("stream", &manifest.key.stream)
+            .hint("rows that are there would not be found again: run with --full-refresh to load the table anew"));
+        }
+    }
+    Ok(())
+}
+
+/// Rows that were loaded before and are gone with their table would never come again by themselves.
+///
+/// # Errors
+/// `Schema`.
+pub(crate) fn refuse_dropped(
+    manifest: &Manifest,
+    table: &Table,
+    head: Option<&HeadRow>,
+) -> Result<()> {
+    let goes_on = head.is_some_and(|head| head.state.is_some());
+    let is_dropped = table.columns.is_empty() && !table.mapping.is_empty();
+    if !is_dropped || !goes_on || manifest.mode == WriteMode::Replace {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Schema,
+        "add to a table that is gone: what was loaded before would be missing",
+    )
+    .context("stream", &manifest.key.stream)
+    .hint("UNDROP TABLE, or run with --full-refresh to load it anew"))
 }
 
 fn shape(table: &Table, target: &Target, evolution: &Evolution) -> Vec<Step> {

@@ -123,6 +123,8 @@ pub enum Step {
     Look(Target),
     /// Adds the row that all heads of a key will be written to.
     AddHead(Target),
+    /// Deletes head rows of the key that no commit was ever written to: two first runs may add two.
+    DropEmptyHeads(Target),
     /// Counts the rows of the target.
     CountRows(Name),
     /// Asks for the server's time, in seconds since 1970.
@@ -200,6 +202,8 @@ pub enum Step {
         target: Target,
         /// To what.
         head: HeadRow,
+        /// Where it may stand instead of at the parent, unless the history has it by now.
+        stray: Option<CommitId>,
     },
     /// Deletes what staged rows take the place of.
     DeleteOld(Load),
@@ -261,6 +265,7 @@ impl Step {
             Self::CreateStage(_) => "create_stage",
             Self::Look(_) => "look",
             Self::AddHead(_) => "add_head",
+            Self::DropEmptyHeads(_) => "drop_empty_heads",
             Self::CountRows(_) => "count_rows",
             Self::AskTime => "ask_time",
             Self::DescribeUser(_) => "describe_user",
@@ -308,6 +313,7 @@ impl Step {
             self,
             Self::Look(_)
                 | Self::AddHead(_)
+                | Self::DropEmptyHeads(_)
                 | Self::CountRows(_)
                 | Self::Copy { .. }
                 | Self::MoveHead { .. }
@@ -348,6 +354,13 @@ pub fn render(step: &Step) -> String {
                  WHERE NOT EXISTS (SELECT 1 FROM {heads} WHERE \"PIPELINE\" = {pipeline} AND \
                  \"STREAM\" = {stream})",
                 table = literal(&table.object),
+            )
+        }
+        Step::DropEmptyHeads(target) => {
+            let (pipeline, stream) = key(&target.key);
+            format!(
+                "DELETE FROM {}\nWHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \"ID\" IS NULL",
+                target.heads
             )
         }
         Step::AskTime => {
@@ -400,7 +413,7 @@ pub fn render(step: &Step) -> String {
             case_sensitive,
         } => format!(
             "COPY INTO {staging}\nFROM @{stage}/{prefix}\n\
-             FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE)\n\
+             FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE NULL_IF = ())\n\
              MATCH_BY_COLUMN_NAME = {} ON_ERROR = ABORT_STATEMENT",
             if *case_sensitive {
                 "CASE_SENSITIVE"
@@ -409,7 +422,11 @@ pub fn render(step: &Step) -> String {
             }
         ),
         Step::Begin => "BEGIN TRANSACTION".to_owned(),
-        Step::MoveHead { target, head } => move_head(target, head),
+        Step::MoveHead {
+            target,
+            head,
+            stray,
+        } => move_head(target, head, *stray),
         Step::DeleteOld(load) => delete_old(load),
         Step::DeleteAll { target, id } => {
             let Target { table, .. } = target;
@@ -476,7 +493,8 @@ fn look(target: &Target) -> String {
          FROM {heads}\n\
          WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} OR \"TABLE_NAME\" = {name}\n\
          UNION ALL\n\
-         SELECT 'commit', c.\"PIPELINE\", c.\"STREAM\", c.\"TABLE_NAME\", c.\"ID\", c.\"HEAD\"\n\
+         SELECT 'commit', c.\"PIPELINE\", c.\"STREAM\", c.\"TABLE_NAME\", c.\"ID\", \
+         IFF(c.\"ID\" = h.\"PARENT\", c.\"HEAD\", NULL)\n\
          FROM {commits} c JOIN {heads} h ON c.\"ID\" = h.\"ID\" OR c.\"ID\" = h.\"PARENT\"\n\
          WHERE h.\"PIPELINE\" = {pipeline} AND h.\"STREAM\" = {stream}\n\
          UNION ALL\n\
@@ -507,20 +525,22 @@ fn json_of(head: &HeadRow) -> String {
     serde_json::to_string(head).unwrap_or_default()
 }
 
-fn move_head(target: &Target, head: &HeadRow) -> String {
+fn move_head(target: &Target, head: &HeadRow, stray: Option<CommitId>) -> String {
+    let Target { heads, commits, .. } = target;
     let (pipeline, stream) = key(&target.key);
     let parent = head.parent.map(|parent| parent.to_string());
-    let is_parent = match &parent {
-        Some(parent) => format!("= {}", literal(parent)),
-        None => "IS NULL".to_owned(),
+    let stands = match (stray, &parent) {
+        (Some(stray), _) => {
+            let stray = literal(&stray.to_string());
+            format!("= {stray}\n  AND NOT EXISTS (SELECT 1 FROM {commits} WHERE \"ID\" = {stray})")
+        }
+        (None, Some(parent)) => format!("= {}", literal(parent)),
+        (None, None) => "IS NULL".to_owned(),
     };
     format!(
-        "UPDATE {heads} h SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"TABLE_NAME\" = {table},\n  \
+        "UPDATE {heads} SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"TABLE_NAME\" = {table},\n  \
          \"HEAD\" = {json}\n\
-         WHERE h.\"PIPELINE\" = {pipeline} AND h.\"STREAM\" = {stream} AND (h.\"ID\" {is_parent}\n  \
-         OR h.\"PARENT\" {is_parent} AND NOT EXISTS (SELECT 1 FROM {commits} c WHERE c.\"ID\" = h.\"ID\"))",
-        heads = target.heads,
-        commits = target.commits,
+         WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \"ID\" {stands}",
         id = literal(&head.id.to_string()),
         parent = literal_or_null(parent.as_deref()),
         table = literal(&target.table.object),
@@ -609,7 +629,16 @@ fn insert(load: &Load) -> String {
     if !same.is_empty() {
         let same: Vec<String> = same
             .iter()
-            .map(|key| format!("t.{} = s.{}", quoted(&key.column), quoted(&key.name)))
+            .map(|key| {
+                // A version may be missing, a primary key not: rows without one are no versions of each other.
+                let is_version = load.keys.replication.as_ref() == Some(*key);
+                let equals = if is_version {
+                    "IS NOT DISTINCT FROM"
+                } else {
+                    "="
+                };
+                format!("t.{} {equals} s.{}", quoted(&key.column), quoted(&key.name))
+            })
             .collect();
         _ = write!(
             sql,
@@ -648,7 +677,11 @@ fn chosen(load: &Load, staging: &Name) -> String {
         order.push("1".to_owned());
     }
     // A row without a key is no version of another row.
-    let keyless: Vec<String> = same.iter().map(|name| format!("{name} IS NULL")).collect();
+    let keyless = names(&mut primary.iter());
+    let keyless: Vec<String> = keyless
+        .iter()
+        .map(|name| format!("{name} IS NULL"))
+        .collect();
     format!(
         "(\n  SELECT f.* FROM {staging} f\n  QUALIFY ROW_NUMBER() OVER (PARTITION BY {} ORDER BY {}) = 1 \
          OR {}\n) s",
@@ -699,7 +732,10 @@ fn log_commit(
         table = literal(&target.table.object),
         id = literal(&head.id.to_string()),
         parent = literal_or_null(parent.as_deref()),
-        json = literal(&json_of(head)),
+        json = literal(&json_of(&HeadRow {
+            mapping: Vec::new(),
+            ..head.clone()
+        })),
         rows = head.rows,
         at = literal(&head.at.to_string()),
         is_head = is_head(target, head.id),

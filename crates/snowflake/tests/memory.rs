@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use overlock_core::{
@@ -452,7 +454,7 @@ impl Session for LyingSession {
 
 /// Commits while one answer is changed; gives the outcome and the rows that are seen then.
 async fn lied_to(
-    word: &'static str,
+    step: &'static str,
     times: u64,
     change: fn(&mut Answer) -> std::result::Result<(), Failure>,
 ) -> (Result<overlock_core::Commit>, Vec<Row>) {
@@ -460,7 +462,7 @@ async fn lied_to(
     let package = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
     let lying = Lying {
         inner: world.warehouse.clone(),
-        word,
+        word: step,
         change,
         times: Arc::new(AtomicU64::new(times)),
     };
@@ -524,4 +526,97 @@ async fn counts_and_sizes_that_do_not_agree_stop_a_commit() {
         );
         assert_eq!(rows, []);
     }
+}
+
+/// Schema of a row with another column before the reserved ones.
+fn with_key(kind: DataType, ids: ArrayRef) -> RecordBatch {
+    let plain = sample::batch(&[row(2, 1, "b")]);
+    let mut fields: Vec<Field> = plain
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.as_ref().clone())
+        .collect();
+    fields[0] = Field::new("id", kind, true);
+    let mut columns = plain.columns().to_vec();
+    columns[0] = ids;
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_another_type_is_refused_and_doubles_nothing() {
+    // covers: W15
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    let head = world.snowflake().commit(&first).await.unwrap();
+    let batch = with_key(DataType::Utf8, Arc::new(StringArray::from(vec!["1"])));
+    for mode in [WriteMode::Merge, WriteMode::Append] {
+        let next = Sample {
+            schema: batch.schema(),
+            ..Sample::new(Some(head.id), mode)
+        };
+        let package =
+            next.seal_batches_with(world.dir.path(), settings(), std::slice::from_ref(&batch));
+        let error = world.snowflake().commit(&package).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Schema, "{error:?}");
+        assert!(
+            error.hint_text().unwrap().contains("--full-refresh"),
+            "{error:?}"
+        );
+    }
+    assert_eq!(world.lines(&key()), [row(1, 1, "a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_somebody_dropped_is_not_begun_again_with_what_changed() {
+    // covers: W15
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    let head = world.snowflake().commit(&first).await.unwrap();
+    world.warehouse.drop_table(&World::target().table);
+    let next = world.seal(
+        &Sample::new(Some(head.id), WriteMode::Merge),
+        &[row(2, 1, "b")],
+    );
+    let error = world.snowflake().commit(&next).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema, "{error:?}");
+    let whole = world.seal(
+        &Sample::new(Some(head.id), WriteMode::Replace),
+        &[row(1, 1, "a"), row(2, 1, "b")],
+    );
+    world.snowflake().commit(&whole).await.unwrap();
+    assert_eq!(world.lines(&key()), [row(1, 1, "a"), row(2, 1, "b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_without_a_version_are_appended_once() {
+    let world = World::new();
+    let plain = sample::batch(&[row(1, 1, "a")]);
+    let mut columns = plain.columns().to_vec();
+    columns[1] = Arc::new(Int64Array::from(vec![None::<i64>]));
+    let batch = RecordBatch::try_new(plain.schema(), columns).unwrap();
+    let mut parent = None;
+    for _ in 0..2 {
+        let sample = Sample::new(parent, WriteMode::Append);
+        let batches = [batch.clone(), batch.clone()];
+        let package = sample.seal_batches_with(world.dir.path(), settings(), &batches);
+        parent = Some(world.snowflake().commit(&package).await.unwrap().id);
+    }
+    let table = world.warehouse.table(&World::target().table).unwrap();
+    assert_eq!(table.rows.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn head_rows_that_two_first_runs_added_become_one() {
+    let world = World::new();
+    let first = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
+    // Prepares everything, and adds the row that is never written to.
+    world.warehouse.fault(Some(Fault::Down(9)));
+    world.snowflake().commit(&first).await.unwrap_err();
+    world.warehouse.fault(None);
+    world.warehouse.double_head(&World::target());
+    assert_eq!(world.snowflake().head(&key()).await.unwrap(), None);
+    let head = world.snowflake().commit(&first).await.unwrap();
+    assert_eq!(world.snowflake().head(&key()).await.unwrap(), Some(head));
+    assert_eq!(world.lines(&key()), [row(1, 1, "a")]);
 }

@@ -111,12 +111,16 @@ fn a_commit_to_a_table_that_must_follow() {
             column("ID", ColumnType::Boolean),
             column("AMOUNT__C", ColumnType::Number(18, 8)),
             column("ADDRESS", ColumnType::Number(38, 0)),
+            column("SYSTEMMODSTAMP", ColumnType::Timestamp),
+            // A failed attempt made it, so it is in no mapping.
+            column("COUNT_OF__X_", ColumnType::Number(38, 0)),
             column("_DELETED", ColumnType::Boolean),
         ],
         mapping: vec![
             mapped("Id", "ID_2"),
             mapped("Amount__c", "AMOUNT__C"),
             mapped("Address", "ADDRESS"),
+            mapped("SystemModstamp", "SYSTEMMODSTAMP"),
             mapped("_deleted", "_DELETED"),
         ],
     };

@@ -293,8 +293,24 @@ async fn every_value_arrives_as_it_is() {
     let big = ["9223372036854775807", "-9223372036854775808", "0"];
     assert_eq!(column("BIG::VARCHAR"), some(big));
     let real = column("REAL::VARCHAR");
-    assert_eq!(real[0].as_deref().unwrap().parse::<f64>().unwrap(), 0.1);
-    assert_eq!(real[1].as_deref().unwrap().parse::<f64>().unwrap(), -1e300);
+    assert_eq!(
+        real[0]
+            .as_deref()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+            .to_bits(),
+        0.1_f64.to_bits()
+    );
+    assert_eq!(
+        real[1]
+            .as_deref()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+            .to_bits(),
+        (-1e300_f64).to_bits()
+    );
     assert_eq!(
         column("DAY::VARCHAR")[..2],
         ["1700-01-01", "2022-01-08"].map(|day| Some(day.to_owned()))

@@ -260,7 +260,6 @@ async fn what_is_not_an_answer_is_told_as_what_it_is() {
             "lost",
             ErrorKind::Destination,
         ),
-        (bad("390112"), "lost", ErrorKind::Destination),
         (bad("390114"), "lost", ErrorKind::Destination),
         (bad("000625"), "lost", ErrorKind::Destination),
         (bad("002003"), "missing", ErrorKind::Destination),
@@ -280,6 +279,55 @@ async fn what_is_not_an_answer_is_told_as_what_it_is() {
         // Sent once, whatever came back.
         assert_eq!(server.statements().len(), 1, "{canned:?}");
     }
+}
+
+#[tokio::test]
+async fn an_expired_session_is_renewed_also_while_a_statement_runs() {
+    let progress = json!({
+        "success": true, "code": "333334", "message": "",
+        "data": {"queryId": "q", "getResultUrl": "/queries/q/result"},
+    });
+    let renewed = |number: u32| {
+        good(json!({
+            "sessionToken": format!("renewed-{number}"), "validityInSecondsST": 3600, "sessionId": 7,
+            "masterToken": format!("master-{number}"), "validityInSecondsMT": 14400,
+        }))
+    };
+    let server = Server::start(vec![
+        bad("390112"),
+        renewed(1),
+        (200, "application/json", progress.to_string()),
+        bad("390112"),
+        renewed(2),
+        one_row(),
+        one_row(),
+    ])
+    .await;
+    let mut session = server.session().await;
+    session.run(&count()).await.unwrap_or_else(|_| panic!());
+    session.run(&count()).await.unwrap_or_else(|_| panic!());
+    let said: Vec<(String, String)> = server
+        .seen()
+        .iter()
+        .skip(1)
+        .map(|seen| (seen.path.clone(), seen.header("authorization").to_owned()))
+        .collect();
+    let with = |path: &str, token: &str| (path.to_owned(), format!("Snowflake Token=\"{token}\""));
+    let (query, renew, poll) = (
+        "/queries/v1/query-request",
+        "/session/token-request",
+        "/queries/q/result",
+    );
+    let expected = [
+        with(query, "session-token-0123"),
+        with(renew, "master-token-0123"),
+        with(query, "renewed-1"),
+        with(poll, "renewed-1"),
+        with(renew, "master-1"),
+        with(poll, "renewed-2"),
+        with(query, "renewed-2"),
+    ];
+    assert_eq!(said, expected);
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use crate::warehouse::Failure;
 /// The statement still runs; ask again at `getResultUrl`.
 pub(crate) const IN_PROGRESS: [&str; 2] = ["333333", "333334"];
 
+/// The session token is over, the session is not.
+pub(crate) const SESSION_EXPIRED: &str = "390112";
+
 /// The session is over: its token expired, or the server does not know it any more.
 const SESSION_OVER: [&str; 6] = ["390103", "390104", "390112", "390113", "390114", "390115"];
 

@@ -16,7 +16,7 @@ use reqwest_middleware::{Middleware, Next};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::codes::{self, AGAIN, IN_PROGRESS};
+use super::codes::{self, AGAIN, IN_PROGRESS, SESSION_EXPIRED};
 use super::login::Login;
 use super::upload::{self, Upload};
 use crate::warehouse::Failure;
@@ -48,6 +48,23 @@ pub(crate) struct Session {
     upload: Option<Upload>,
     /// The last statement's id, for the audit trail.
     query_id: Option<String>,
+    /// What the login or the last renewal gave. The driver has them too, and renews by its own clock only.
+    tokens: Option<Tokens>,
+}
+
+/// The tokens of a session.
+#[derive(Clone)]
+struct Tokens {
+    session: String,
+    master: String,
+    /// The driver's is over.
+    is_renewed: bool,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
 }
 
 /// Shared by the middleware and by the session that uses it.
@@ -148,6 +165,11 @@ impl Wire {
             Call::Renew | Call::Close => {
                 let answer = self.send(request).await?;
                 self.check(&answer, false)?;
+                if let Some(new) = tokens(&answer.body, "sessionToken", "masterToken") {
+                    self.login.learn(&new.session);
+                    self.login.learn(&new.master);
+                    self.session.get().tokens = Some(new);
+                }
                 Ok(answer)
             }
         }
@@ -191,6 +213,7 @@ impl Wire {
         self.login.verify(&answer.body)?;
         let mut session = self.session.get();
         session.logged_in = true;
+        session.tokens = tokens(&answer.body, "token", "masterToken");
         session.id = answer
             .body
             .pointer("/data/sessionId")
@@ -200,11 +223,15 @@ impl Wire {
     }
 
     async fn query(&self, request: &mut Request) -> Result<Answer, Failure> {
-        let authorization = request.headers().get(header::AUTHORIZATION).cloned();
         let word = first_word(request);
         self.guard(&word)?;
-        let sent = self.send(request).await?;
-        let mut answer = self.wait(sent, authorization.as_ref()).await?;
+        let mut sent = self.send(self.authorize(request)).await?;
+        if code(&sent.body) == SESSION_EXPIRED {
+            // It was turned away at the door, so it may be sent again.
+            self.renew().await?;
+            sent = self.send(self.authorize(request)).await?;
+        }
+        let mut answer = self.wait(sent).await?;
         {
             let mut session = self.session.get();
             let id = answer.body.pointer("/data/queryId").and_then(Value::as_str);
@@ -227,6 +254,14 @@ impl Wire {
             return Err(Failure::refused(
                 "run a statement that would bring a file here",
             ));
+        }
+        let parts = answer
+            .body
+            .pointer("/data/chunks")
+            .and_then(Value::as_array);
+        if parts.is_some_and(|parts| !parts.is_empty()) {
+            // The driver would leave parts out, or mix them up.
+            return Err(Failure::refused("read an answer of more than one part"));
         }
         fill_query(&mut answer.body, self.is_stand_in);
         Ok(answer)
@@ -269,44 +304,77 @@ impl Wire {
         read(response).await
     }
 
-    /// Waits until a statement is done.
-    async fn wait(
-        &self,
-        first: Answer,
-        authorization: Option<&HeaderValue>,
-    ) -> Result<Answer, Failure> {
+    /// Puts the newest token into a request.
+    fn authorize<'a>(&self, request: &'a mut Request) -> &'a Request {
+        let session = self.session.get();
+        let tokens = session.tokens.as_ref();
+        let is_poll = !request.headers().contains_key(header::AUTHORIZATION);
+        if let Some(tokens) = tokens.filter(|tokens| tokens.is_renewed || is_poll)
+            && let Ok(value) = bearer(&tokens.session)
+        {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        request
+    }
+
+    /// Gets a new session token for the old one. The session stays the same.
+    async fn renew(&self) -> Result<(), Failure> {
+        let lost = || Failure::lost("renew the session with Snowflake");
+        let old = self.session.get().tokens.clone().ok_or_else(lost)?;
+        let mut url = self.base.clone();
+        url.set_path("session/token-request");
+        let mut request = Request::new(Method::POST, url);
+        let authorization = bearer(&old.master).map_err(|_| lost())?;
+        request
+            .headers_mut()
+            .insert(header::AUTHORIZATION, authorization);
+        let accept = HeaderValue::from_static("application/snowflake");
+        request.headers_mut().insert(header::ACCEPT, accept);
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+        let body = json!({"oldSessionToken": old.session, "requestType": "RENEW"});
+        set_json(&mut request, &body);
+        let answer = self.send(&request).await?;
+        self.check(&answer, false)?;
+        let mut new = tokens(&answer.body, "sessionToken", "masterToken").ok_or_else(lost)?;
+        new.is_renewed = true;
+        self.login.learn(&new.session);
+        self.login.learn(&new.master);
+        self.session.get().tokens = Some(new);
+        tracing::debug!("Renewed the session with Snowflake.");
+        Ok(())
+    }
+
+    /// Waits until a statement is done, however often the session must be renewed meanwhile.
+    async fn wait(&self, first: Answer) -> Result<Answer, Failure> {
         let mut answer = first;
         let started = tokio::time::Instant::now();
         while IN_PROGRESS.contains(&code(&answer.body)) {
             if started.elapsed() > MAX_WAIT {
                 return Err(Failure::lost("wait for a statement that does not end"));
             }
+            let nowhere =
+                || Failure::lost("wait for a statement: its answer names no place to ask");
             let path = answer
                 .body
                 .pointer("/data/getResultUrl")
                 .and_then(Value::as_str);
-            let Some(path) = path.filter(|path| path.starts_with('/') && !path.starts_with("//"))
-            else {
-                return Err(Failure::lost(
-                    "wait for a statement: its answer names no place to ask",
-                ));
-            };
-            let Ok(url) = self.base.join(path) else {
-                return Err(Failure::lost(
-                    "wait for a statement: its answer names no place to ask",
-                ));
-            };
+            let path = path.filter(|path| path.starts_with('/') && !path.starts_with("//"));
+            let url = path
+                .and_then(|path| self.base.join(path).ok())
+                .ok_or_else(nowhere)?;
             tokio::time::sleep(POLL).await;
-            let mut request = Request::new(Method::GET, url);
-            let headers = request.headers_mut();
-            headers.insert(
-                header::ACCEPT,
-                HeaderValue::from_static("application/snowflake"),
-            );
-            if let Some(authorization) = authorization {
-                headers.insert(header::AUTHORIZATION, authorization.clone());
+            let poll = || {
+                let mut request = Request::new(Method::GET, url.clone());
+                let accept = HeaderValue::from_static("application/snowflake");
+                request.headers_mut().insert(header::ACCEPT, accept);
+                request
+            };
+            answer = self.send(self.authorize(&mut poll())).await?;
+            if code(&answer.body) == SESSION_EXPIRED {
+                self.renew().await?;
+                answer = self.send(self.authorize(&mut poll())).await?;
             }
-            answer = self.send(&request).await?;
         }
         Ok(answer)
     }
@@ -323,6 +391,25 @@ impl Wire {
         let message = self.login.redact(message);
         Err(codes::failure(code(&answer.body), &message, is_login))
     }
+}
+
+/// The tokens in an answer.
+fn tokens(body: &Value, session: &str, master: &str) -> Option<Tokens> {
+    let text = |name: &str| {
+        body.pointer(&format!("/data/{name}"))
+            .and_then(Value::as_str)
+    };
+    Some(Tokens {
+        session: text(session)?.to_owned(),
+        master: text(master)?.to_owned(),
+        is_renewed: false,
+    })
+}
+
+fn bearer(token: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Snowflake Token=\"{token}\""))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn code(body: &Value) -> &str {
