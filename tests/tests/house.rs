@@ -233,6 +233,7 @@ fn every_fault_and_every_hostile_input_has_a_test_that_names_it() {
         ("K", 8),
         ("T", 5),
         ("I", 25),
+        ("W", 18),
     ];
     let missing: Vec<String> = rows
         .iter()

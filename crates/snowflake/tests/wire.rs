@@ -240,7 +240,7 @@ async fn a_statement_in_progress_is_waited_for() {
 
 #[tokio::test]
 async fn what_is_not_an_answer_is_told_as_what_it_is() {
-    // covers: W6, W11, W12
+    // covers: W6, W11, W12, W16
     let html = |status| (status, "text/html", "<html>Sign in</html>".to_owned());
     let elsewhere = json!({
         "success": true, "code": "333334", "message": "",
