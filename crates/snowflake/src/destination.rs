@@ -129,6 +129,7 @@ impl Snowflake {
             sweep(session.as_mut(), &target, self.clock.now()).await;
         }
         let at = self.clock.now();
+        let attempt = CommitId::generate();
         let steps = plan::plan(
             package,
             &seen.table,
@@ -136,6 +137,7 @@ impl Snowflake {
             &target,
             self.policy,
             at,
+            attempt,
         )
         .map_err(Failure::Refused)?;
         if let Err(failure) = run_all(session.as_mut(), &steps, package).await {

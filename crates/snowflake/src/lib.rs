@@ -24,5 +24,5 @@ pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
 pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, ddl, plan, prepare, target};
 pub use sql::{Name, Place, normalized};
-pub use step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
+pub use step::{Choice, Claim, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
 pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

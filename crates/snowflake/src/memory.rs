@@ -26,7 +26,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::column::ColumnType;
 use crate::sql::{Name, Place};
-use crate::step::{Choice, Constant, HeadRow, Load, Step, StrayValue, Target};
+use crate::step::{Choice, Claim, Constant, HeadRow, Load, Step, StrayValue, Target};
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
 /// One value.
@@ -81,6 +81,7 @@ struct HeadLine {
     key: SyncKey,
     table: String,
     head: Option<HeadRow>,
+    attempt: Option<CommitId>,
 }
 
 /// A line of the history.
@@ -295,7 +296,8 @@ impl MemorySession {
                 target,
                 head,
                 stray,
-            } => return self.move_head(target, head, *stray).await,
+                attempt,
+            } => return self.move_head(target, head, *stray, *attempt).await,
             _ => {}
         }
         let mut shared = self.warehouse.shared();
@@ -314,17 +316,18 @@ impl MemorySession {
         target: &Target,
         head: &HeadRow,
         stray: Option<CommitId>,
+        attempt: CommitId,
     ) -> Result<Answer> {
         let lock = Arc::clone(&self.warehouse.heads_lock).lock_owned().await;
         let mut shared = self.warehouse.shared();
         let Some(transaction) = &mut self.transaction else {
-            return shared.database.move_head(target, head, stray);
+            return shared.database.move_head(target, head, stray, attempt);
         };
         // Each statement sees what was committed before it began.
         transaction.database = shared.database.clone();
         transaction.lock = Some(lock);
         transaction.changed.push(target.heads.clone());
-        transaction.database.move_head(target, head, stray)
+        transaction.database.move_head(target, head, stray, attempt)
     }
 
     fn commit(&mut self) {
@@ -381,10 +384,12 @@ impl Database {
         self.tables.get_mut(name).ok_or_else(|| missing(name))
     }
 
-    fn is_head(&self, target: &Target, id: CommitId) -> bool {
+    fn is_head(&self, target: &Target, claim: Claim) -> bool {
         let mut lines = self.heads.get(&target.heads).into_iter().flatten();
         lines.any(|line| {
-            line.key == target.key && line.head.as_ref().is_some_and(|head| head.id == id)
+            line.key == target.key
+                && line.head.as_ref().is_some_and(|head| head.id == claim.id)
+                && line.attempt == Some(claim.attempt)
         })
     }
 
@@ -414,6 +419,7 @@ impl Database {
                         key: target.key.clone(),
                         table: target.table.object.clone(),
                         head: None,
+                        attempt: None,
                     });
                 }
                 return Ok(changed(usize::from(is_new)));
@@ -477,8 +483,8 @@ impl Database {
                 ..
             } => return self.copy(staging, stage, prefix),
             Step::DeleteOld(load) => return self.delete_old(load),
-            Step::DeleteAll { target, id } => {
-                if !self.is_head(target, *id) {
+            Step::DeleteAll { target, claim } => {
+                if !self.is_head(target, *claim) {
                     return Ok(changed(0));
                 }
                 let rows = std::mem::take(&mut self.table(&target.table)?.rows);
@@ -486,11 +492,11 @@ impl Database {
             }
             Step::DeleteStray {
                 target,
-                id,
+                claim,
                 column,
                 value,
             } => {
-                if !self.is_head(target, *id) {
+                if !self.is_head(target, *claim) {
                     return Ok(changed(0));
                 }
                 let value = match value {
@@ -507,11 +513,12 @@ impl Database {
             Step::LogCommit {
                 target,
                 head,
+                attempt,
                 staging,
                 json,
                 ..
             } => {
-                return self.log_commit(target, head, staging.as_ref(), json);
+                return self.log_commit(target, head, *attempt, staging.as_ref(), json);
             }
             Step::DropStaging(name) => {
                 self.tables.remove(name);
@@ -676,6 +683,7 @@ impl Database {
         target: &Target,
         head: &HeadRow,
         stray: Option<CommitId>,
+        attempt: CommitId,
     ) -> Result<Answer> {
         let mut log = self.commits.get(&target.commits).into_iter().flatten();
         let is_logged = log.any(|line| Some(line.head.id) == stray);
@@ -692,6 +700,7 @@ impl Database {
             };
             if line.key == target.key && stands {
                 line.head = Some(head.clone());
+                line.attempt = Some(attempt);
                 line.table.clone_from(&target.table.object);
                 count += 1;
             }
@@ -700,7 +709,7 @@ impl Database {
     }
 
     fn delete_old(&mut self, load: &Load) -> Result<Answer> {
-        if !self.is_head(&load.target, load.id) {
+        if !self.is_head(&load.target, load.claim) {
             return Ok(changed(0));
         }
         let staged = self.table(&load.staging)?.rows.clone();
@@ -724,7 +733,7 @@ impl Database {
     }
 
     fn insert(&mut self, load: &Load) -> Result<Answer> {
-        if !self.is_head(&load.target, load.id) {
+        if !self.is_head(&load.target, load.claim) {
             return Ok(changed(0));
         }
         let staged = self.table(&load.staging)?.rows.clone();
@@ -774,10 +783,15 @@ impl Database {
         &mut self,
         target: &Target,
         head: &HeadRow,
+        attempt: CommitId,
         staging: Option<&Name>,
         json: &[String],
     ) -> Result<Answer> {
-        if !self.is_head(target, head.id) {
+        let claim = Claim {
+            id: head.id,
+            attempt,
+        };
+        if !self.is_head(target, claim) {
             return Ok(changed(0));
         }
         let mut unparsed_json = 0;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
 use crate::sql::{Name, Place, normalized};
-use crate::step::{Choice, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
+use crate::step::{Choice, Claim, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
 
 /// The names of what overlock keeps for itself in a schema.
 const HEADS: &str = "_OVERLOCK_HEADS";
@@ -104,7 +104,8 @@ fn head_row(manifest: &Manifest, evolution: &Evolution, at: Timestamp) -> HeadRo
 }
 
 /// The steps that commit `package` to `table` at `at`, from the table's shape to the end of the transaction.
-/// `stray` is a head that was moved outside a transaction, so that its rows may be there in part.
+/// `stray` is a head that was moved outside a transaction, so that its rows may be there in part; `attempt`
+/// is a number of this attempt alone.
 ///
 /// # Errors
 /// `Schema` if the policy forbids a change; `Bug` for a type that no connector may use.
@@ -115,6 +116,7 @@ pub fn plan(
     target: &Target,
     policy: Policy,
     at: Timestamp,
+    attempt: CommitId,
 ) -> Result<Vec<Step>> {
     let manifest = &package.manifest;
     let has_rows = !manifest.files.is_empty();
@@ -143,23 +145,29 @@ pub fn plan(
         target: target.clone(),
         head: head.clone(),
         stray: stray.map(|stray| stray.id),
+        attempt,
     });
+    let claim = Claim {
+        id: manifest.id,
+        attempt,
+    };
     if let Some(stray) = stray.filter(|_| !table.columns.is_empty()) {
-        steps.push(delete_stray(stray, target, policy, manifest.id));
+        steps.push(delete_stray(stray, target, policy, claim));
     }
     let is_replaced = manifest.mode == WriteMode::Replace && manifest.complete;
     if is_replaced && !table.columns.is_empty() {
         steps.push(Step::DeleteAll {
             target: target.clone(),
-            id: manifest.id,
+            claim,
         });
     }
     if has_rows {
-        steps.extend(rows(manifest, target, &evolution, &constants)?);
+        steps.extend(rows(manifest, target, claim, &evolution, &constants)?);
     }
     steps.push(Step::LogCommit {
         target: target.clone(),
         head,
+        attempt,
         staging: has_rows.then(|| staging_table(target, manifest.id)),
         never_null: manifest.row_numbers.then(|| ROW.to_owned()),
         json: if has_rows {
@@ -181,7 +189,15 @@ pub fn ddl(package: &Package, place: &Place, policy: Policy, at: Timestamp) -> R
     let mut steps = prepare(&target);
     steps.push(Step::Look(target.clone()));
     steps.push(Step::AddHead(target.clone()));
-    steps.extend(plan(package, &Table::default(), None, &target, policy, at)?);
+    steps.extend(plan(
+        package,
+        &Table::default(),
+        None,
+        &target,
+        policy,
+        at,
+        package.manifest.id,
+    )?);
     steps.push(Step::Look(target.clone()));
     steps.extend(clean(package, &target));
     let mut sql = String::new();
@@ -319,6 +335,7 @@ fn differ_in_case_only(manifest: &Manifest) -> bool {
 fn rows(
     manifest: &Manifest,
     target: &Target,
+    claim: Claim,
     evolution: &Evolution,
     constants: &[Constant],
 ) -> Result<Vec<Step>> {
@@ -346,7 +363,7 @@ fn rows(
     let load = Load {
         staging: staging_table(target, manifest.id),
         target: target.clone(),
-        id: manifest.id,
+        claim,
         routes: evolution.routes.clone(),
         constants: constants.to_vec(),
         keys,
@@ -363,14 +380,14 @@ fn rows(
     Ok(steps)
 }
 
-fn delete_stray(stray: &HeadRow, target: &Target, policy: Policy, id: CommitId) -> Step {
+fn delete_stray(stray: &HeadRow, target: &Target, policy: Policy, claim: Claim) -> Step {
     let (column, value) = match policy.compat_columns {
         CompatColumns::None => ("_COMMIT_ID", StrayValue::Text(stray.id.to_string())),
         CompatColumns::Stitch => ("_SDC_SEQUENCE", StrayValue::Number(stray.at.micros())),
     };
     Step::DeleteStray {
         target: target.clone(),
-        id,
+        claim,
         column: column.to_owned(),
         value,
     }

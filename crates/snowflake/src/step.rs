@@ -78,6 +78,18 @@ pub struct Constant {
     pub only_deleted: bool,
 }
 
+/// What every statement that touches rows asks for: that this attempt holds the head.
+///
+/// If the session was replaced after the head was moved, the move was rolled back, and no row lands on its own. If
+/// the statement comes late, from a process that is dead, another attempt holds the head, and no row lands twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The package.
+    pub id: CommitId,
+    /// A number of this attempt alone.
+    pub attempt: CommitId,
+}
+
 /// Rows on their way from the staging table to the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Load {
@@ -85,8 +97,8 @@ pub struct Load {
     pub staging: Name,
     /// To.
     pub target: Target,
-    /// Only if this is the head.
-    pub id: CommitId,
+    /// Only by this attempt.
+    pub claim: Claim,
     /// Columns.
     pub routes: Vec<Route>,
     /// Constant columns.
@@ -204,6 +216,8 @@ pub enum Step {
         head: HeadRow,
         /// Where it may stand instead of at the parent, unless the history has it by now.
         stray: Option<CommitId>,
+        /// Number of this attempt.
+        attempt: CommitId,
     },
     /// Deletes what staged rows take the place of.
     DeleteOld(Load),
@@ -211,15 +225,15 @@ pub enum Step {
     DeleteAll {
         /// Of what.
         target: Target,
-        /// Only if this is the head.
-        id: CommitId,
+        /// Only by this attempt.
+        claim: Claim,
     },
     /// Deletes rows that a head left behind which was moved outside a transaction and never logged.
     DeleteStray {
         /// Of what.
         target: Target,
-        /// Only if this is the head.
-        id: CommitId,
+        /// Only by this attempt.
+        claim: Claim,
         /// A constant column.
         column: String,
         /// As SQL compares it: its value in those rows.
@@ -233,6 +247,8 @@ pub enum Step {
         target: Target,
         /// What.
         head: HeadRow,
+        /// Number of this attempt.
+        attempt: CommitId,
         /// Staging table, if the package has rows.
         staging: Option<Name>,
         /// A column of it that is never NULL, if there is one: COPY leaves columns out in silence.
@@ -332,7 +348,7 @@ pub fn render(step: &Step) -> String {
         Step::CreateSchema(place) => format!("CREATE SCHEMA IF NOT EXISTS {place}"),
         Step::CreateHeads(heads) => format!(
             "CREATE TABLE IF NOT EXISTS {heads} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
-             \"TABLE_NAME\" VARCHAR,\n  \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"HEAD\" VARCHAR\n)"
+             \"TABLE_NAME\" VARCHAR,\n  \"ID\" VARCHAR, \"PARENT\" VARCHAR, \"ATTEMPT\" VARCHAR, \"HEAD\" VARCHAR\n)"
         ),
         Step::CreateCommits(commits) => format!(
             "CREATE TABLE IF NOT EXISTS {commits} (\n  \"PIPELINE\" VARCHAR, \"STREAM\" VARCHAR, \
@@ -426,15 +442,16 @@ pub fn render(step: &Step) -> String {
             target,
             head,
             stray,
-        } => move_head(target, head, *stray),
+            attempt,
+        } => move_head(target, head, *stray, *attempt),
         Step::DeleteOld(load) => delete_old(load),
-        Step::DeleteAll { target, id } => {
+        Step::DeleteAll { target, claim } => {
             let Target { table, .. } = target;
-            format!("DELETE FROM {table}\nWHERE {}", is_head(target, *id))
+            format!("DELETE FROM {table}\nWHERE {}", is_head(target, *claim))
         }
         Step::DeleteStray {
             target,
-            id,
+            claim,
             column,
             value,
         } => {
@@ -446,17 +463,31 @@ pub fn render(step: &Step) -> String {
             let column = quoted(column);
             format!(
                 "DELETE FROM {table}\nWHERE {} AND {column} = {value}",
-                is_head(target, *id)
+                is_head(target, *claim)
             )
         }
         Step::Insert(load) => insert(load),
         Step::LogCommit {
             target,
             head,
+            attempt,
             staging,
             never_null,
             json,
-        } => log_commit(target, head, staging.as_ref(), never_null.as_deref(), json),
+        } => {
+            let claim = Claim {
+                id: head.id,
+                attempt: *attempt,
+            };
+            log_commit(
+                target,
+                head,
+                claim,
+                staging.as_ref(),
+                never_null.as_deref(),
+                json,
+            )
+        }
         Step::Commit => "COMMIT".to_owned(),
         Step::Rollback => "ROLLBACK".to_owned(),
         Step::DropStaging(staging) => format!("DROP TABLE IF EXISTS {staging}"),
@@ -508,15 +539,14 @@ fn look(target: &Target) -> String {
     )
 }
 
-/// Every statement that touches rows asks for this: if the session was replaced after the head was moved, the
-/// move was rolled back, and no row lands on its own.
-fn is_head(target: &Target, id: CommitId) -> String {
+fn is_head(target: &Target, claim: Claim) -> String {
     let (pipeline, stream) = key(&target.key);
     format!(
         "EXISTS (SELECT 1 FROM {} WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \
-         \"ID\" = {})",
+         \"ID\" = {} AND \"ATTEMPT\" = {})",
         target.heads,
-        literal(&id.to_string())
+        literal(&claim.id.to_string()),
+        literal(&claim.attempt.to_string())
     )
 }
 
@@ -525,7 +555,12 @@ fn json_of(head: &HeadRow) -> String {
     serde_json::to_string(head).unwrap_or_default()
 }
 
-fn move_head(target: &Target, head: &HeadRow, stray: Option<CommitId>) -> String {
+fn move_head(
+    target: &Target,
+    head: &HeadRow,
+    stray: Option<CommitId>,
+    attempt: CommitId,
+) -> String {
     let Target { heads, commits, .. } = target;
     let (pipeline, stream) = key(&target.key);
     let parent = head.parent.map(|parent| parent.to_string());
@@ -539,11 +574,12 @@ fn move_head(target: &Target, head: &HeadRow, stray: Option<CommitId>) -> String
     };
     format!(
         "UPDATE {heads} SET\n  \"ID\" = {id}, \"PARENT\" = {parent}, \"TABLE_NAME\" = {table},\n  \
-         \"HEAD\" = {json}\n\
+         \"ATTEMPT\" = {attempt}, \"HEAD\" = {json}\n\
          WHERE \"PIPELINE\" = {pipeline} AND \"STREAM\" = {stream} AND \"ID\" {stands}",
         id = literal(&head.id.to_string()),
         parent = literal_or_null(parent.as_deref()),
         table = literal(&target.table.object),
+        attempt = literal(&attempt.to_string()),
         json = literal(&json_of(head)),
     )
 }
@@ -571,7 +607,7 @@ fn delete_old(load: &Load) -> String {
     format!(
         "DELETE FROM {} t USING {staging} s\nWHERE {}\n{}",
         target.table,
-        is_head(target, load.id),
+        is_head(target, load.claim),
         condition.trim_end()
     )
 }
@@ -611,7 +647,7 @@ fn insert(load: &Load) -> String {
         columns.join(", "),
         values.join(",\n  "),
         chosen(load, staging),
-        is_head(target, load.id),
+        is_head(target, load.claim),
     );
     if load.without_deleted {
         sql.push_str("\n  AND NOT COALESCE(s.\"_deleted\", FALSE)");
@@ -694,6 +730,7 @@ fn chosen(load: &Load, staging: &Name) -> String {
 fn log_commit(
     target: &Target,
     head: &HeadRow,
+    claim: Claim,
     staging: Option<&Name>,
     never_null: Option<&str>,
     json: &[String],
@@ -738,6 +775,6 @@ fn log_commit(
         })),
         rows = head.rows,
         at = literal(&head.at.to_string()),
-        is_head = is_head(target, head.id),
+        is_head = is_head(target, claim),
     )
 }

@@ -12,14 +12,16 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use overlock_core::{
-    Destination, Error, ErrorKind, FixedClock, Package, Result, StreamName, SyncKey, WriteMode,
+    CommitId, Destination, Error, ErrorKind, FixedClock, Package, Result, StreamName, SyncKey,
+    WriteMode,
 };
 use overlock_package::Settings;
 use overlock_package::conformance::{self, Subject};
 use overlock_package::sample::{self, Row, Sample, key, row, state};
 use overlock_snowflake::memory::{Cell, Fault, Line, MemoryWarehouse};
 use overlock_snowflake::{
-    Answer, Failure, Name, Place, Policy, Session, Snowflake, Step, Tag, Target, Warehouse, target,
+    Answer, Failure, Name, Place, Policy, Session, Snowflake, Step, Table, Tag, Target, Warehouse,
+    plan, target,
 };
 use tempfile::TempDir;
 
@@ -619,4 +621,49 @@ async fn head_rows_that_two_first_runs_added_become_one() {
     let head = world.snowflake().commit(&first).await.unwrap();
     assert_eq!(world.snowflake().head(&key()).await.unwrap(), Some(head));
     assert_eq!(world.lines(&key()), [row(1, 1, "a")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_of_a_dead_process_that_comes_late_adds_nothing() {
+    let world = World::new();
+    let keyless = Sample {
+        keyed: false,
+        ..Sample::new(None, WriteMode::Append)
+    };
+    let package = world.seal(&keyless, &[row(1, 1, "a")]);
+    let target = World::target();
+    // What the dead process had planned: the same package, another attempt.
+    let (at, dead) = (sample::instant(), CommitId::generate());
+    let table = Table::default();
+    let steps = plan(&package, &table, None, &target, Policy::default(), at, dead).unwrap();
+    let tag = Tag {
+        key: key(),
+        id: Some(package.manifest.id),
+    };
+    world.warehouse.fault(Some(Fault::Down(13)));
+    world.snowflake().commit(&package).await.unwrap_err();
+    world.warehouse.fault(None);
+    let commit = world.snowflake().commit(&package).await.unwrap();
+    let mut late = world
+        .warehouse
+        .open(&tag)
+        .await
+        .unwrap_or_else(|_| panic!());
+    for step in &steps {
+        let is_late = matches!(
+            step,
+            Step::CreateStaging { .. } | Step::Upload { .. } | Step::Copy { .. }
+        );
+        if is_late
+            || matches!(
+                step,
+                Step::Insert(_) | Step::LogCommit { .. } | Step::MoveHead { .. }
+            )
+        {
+            late.run(step).await.unwrap_or_else(|_| panic!());
+        }
+    }
+    assert_eq!(world.lines(&key()), [row(1, 1, "a")]);
+    assert_eq!(world.warehouse.commits(&target).len(), 1);
+    assert_eq!(world.snowflake().head(&key()).await.unwrap(), Some(commit));
 }

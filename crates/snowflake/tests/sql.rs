@@ -76,7 +76,7 @@ fn sql(manifest: Manifest, table: &Table, policy: Policy) -> String {
         manifest,
     };
     let mut steps = prepare(&target);
-    steps.extend(plan(&package, table, None, &target, policy, at()).unwrap());
+    steps.extend(plan(&package, table, None, &target, policy, at(), id('9')).unwrap());
     steps.extend(clean(&package, &target));
     let statements: Vec<String> = steps
         .iter()
