@@ -143,8 +143,8 @@ impl Local {
             )
             .context("stream", &manifest.key.stream)
             .hint(
-                "check the source; if it is empty indeed, set `allow_empty_replace = true` for this \
-                 destination",
+                "check the source; if it is empty indeed, set `allow_empty_replace = true` in the \
+                 pipeline file",
             ));
         }
         if strict {

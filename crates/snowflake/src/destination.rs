@@ -201,8 +201,8 @@ impl Snowflake {
             )
             .context("stream", &manifest.key.stream)
             .hint(
-                "check the source; if it is empty indeed, set `allow_empty_replace = true` for this \
-                 destination",
+                "check the source; if it is empty indeed, set `allow_empty_replace = true` in the \
+                 pipeline file",
             ),
         ))
     }

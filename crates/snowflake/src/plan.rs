@@ -223,7 +223,8 @@ pub fn clean(package: &Package, target: &Target) -> Vec<Step> {
 
 /// A key whose old values stand in another column, or nowhere, would find no row that is there already.
 fn refuse_new_keys(manifest: &Manifest, table: &Table, evolution: &Evolution) -> Result<()> {
-    if manifest.mode == WriteMode::Replace || table.mapping.is_empty() {
+    let is_new = table.mapping.is_empty() || table.columns.is_empty();
+    if manifest.mode == WriteMode::Replace || is_new {
         return Ok(());
     }
     let keys = manifest.primary_key.iter().chain(&manifest.replication_key);
@@ -241,7 +242,7 @@ fn refuse_new_keys(manifest: &Manifest, table: &Table, evolution: &Evolution) ->
                 format!("load rows whose key `{key}` became {kind}, or is gone from the table"),
             )
             .context("stream", &manifest.key.stream)
-            .hint("rows that are there would not be found again: run with --full-refresh to load the table anew"));
+            .hint("rows that are there would not be found again: drop the table, then `overlock state reset` the stream and run"));
         }
     }
     Ok(())
@@ -258,7 +259,8 @@ pub(crate) fn refuse_dropped(
 ) -> Result<()> {
     let goes_on = head.is_some_and(|head| head.state.is_some());
     let is_dropped = table.columns.is_empty() && !table.mapping.is_empty();
-    if !is_dropped || !goes_on || manifest.mode == WriteMode::Replace {
+    let has_rows = !manifest.files.is_empty();
+    if !is_dropped || !goes_on || !has_rows || manifest.mode == WriteMode::Replace {
         return Ok(());
     }
     Err(Error::new(
@@ -266,7 +268,7 @@ pub(crate) fn refuse_dropped(
         "add to a table that is gone: what was loaded before would be missing",
     )
     .context("stream", &manifest.key.stream)
-    .hint("UNDROP TABLE, or run with --full-refresh to load it anew"))
+    .hint("UNDROP TABLE, or `overlock state reset` the stream and run: it is loaded from the beginning"))
 }
 
 fn shape(table: &Table, target: &Target, evolution: &Evolution) -> Vec<Step> {

@@ -562,7 +562,7 @@ async fn a_key_of_another_type_is_refused_and_doubles_nothing() {
         let error = world.snowflake().commit(&package).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Schema, "{error:?}");
         assert!(
-            error.hint_text().unwrap().contains("--full-refresh"),
+            error.hint_text().unwrap().contains("state reset"),
             "{error:?}"
         );
     }
@@ -582,6 +582,21 @@ async fn a_table_that_somebody_dropped_is_not_begun_again_with_what_changed() {
     );
     let error = world.snowflake().commit(&next).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema, "{error:?}");
+    // A reset goes through, and then rows of whatever key.
+    let reset = Sample {
+        state: None,
+        complete: false,
+        ..Sample::new(Some(head.id), WriteMode::Merge)
+    };
+    let reset = reset.seal_batches_with(world.dir.path(), settings(), &[]);
+    let head = world.snowflake().commit(&reset).await.unwrap();
+    let again = world.seal(
+        &Sample::new(Some(head.id), WriteMode::Merge),
+        &[row(3, 1, "c")],
+    );
+    let head = world.snowflake().commit(&again).await.unwrap();
+    assert_eq!(world.lines(&key()), [row(3, 1, "c")]);
+    world.warehouse.drop_table(&World::target().table);
     let whole = world.seal(
         &Sample::new(Some(head.id), WriteMode::Replace),
         &[row(1, 1, "a"), row(2, 1, "b")],

@@ -11,6 +11,7 @@ use overlock_core::{Error, ErrorKind, Redactor, Result, Secret};
 use rsa::RsaPrivateKey;
 use rsa::pkcs1::{DecodeRsaPrivateKey as _, EncodeRsaPrivateKey as _};
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
+use rsa::traits::PublicKeyParts as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,9 @@ use crate::warehouse::{Failure, Tag};
 
 /// How long a JWT is good for. Snowflake takes at most an hour (unverified); it is used at once.
 const JWT_SECONDS: u64 = 300;
+
+/// Of an RSA key (snowflake.md, section 12).
+const MIN_KEY_BITS: usize = 2048;
 
 /// Parameters of every session, set with the login and read back from its answer (reliability.md, section 3).
 fn parameters(tag: &Tag) -> Vec<(&'static str, Value)> {
@@ -227,6 +231,14 @@ impl Key {
             RsaPrivateKey::from_pkcs8_pem(text)
                 .map_err(|_| bad("it is no RSA key in PEM").hint(CONVERT))?
         };
+        let bits = key.size() * 8;
+        if bits < MIN_KEY_BITS {
+            let hint = "make a new one: `openssl genrsa 2048`";
+            return Err(bad(&format!(
+                "it has {bits} bits; Snowflake wants {MIN_KEY_BITS}"
+            ))
+            .hint(hint));
+        }
         let private = key.to_pkcs1_der().map_err(|_| bad("it is damaged"))?;
         let public = key
             .to_public_key()
