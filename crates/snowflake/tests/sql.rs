@@ -72,7 +72,7 @@ fn sql(manifest: Manifest, table: &Table, policy: Policy) -> String {
     };
     let target = target(&place, &manifest.key);
     let package = Package {
-        dir: "/work/package".into(),
+        dir: "/srv/packages/one".into(),
         manifest,
     };
     let mut steps = prepare(&target);
