@@ -115,18 +115,32 @@ impl Snowflake {
         let manifest = &package.manifest;
         let target = plan::target(&self.place, &manifest.key);
         let mut session = self.open(&manifest.key, Some(manifest.id)).await?;
-        let seen = self.look_or_prepare(session.as_mut(), &target).await?;
+        let done = self.commit_in(session.as_mut(), package, &target).await;
+        session.close().await;
+        match done? {
+            Some(commit) => Ok(commit),
+            None => self.confirm(package, &target).await,
+        }
+    }
+
+    /// The commit, if it was made before; `None` after a transaction that nobody has seen yet.
+    async fn commit_in(
+        &self,
+        session: &mut dyn Session,
+        package: &Package,
+        target: &Target,
+    ) -> Result<Option<Commit>> {
+        let seen = self.look_or_prepare(session, target).await?;
         if let Some(commit) = is_done(package, &seen)? {
-            clean(session.as_mut(), package, &target).await;
-            session.close().await;
-            return Ok(commit);
+            clean(session, package, target).await;
+            return Ok(Some(commit));
         }
         plan::refuse_dropped(&package.manifest, &seen.table, seen.head.as_ref())
             .map_err(Failure::Refused)?;
-        self.refuse_emptying(session.as_mut(), package, &target, &seen)
+        self.refuse_emptying(session, package, target, &seen)
             .await?;
         if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
-            sweep(session.as_mut(), &target, self.clock.now()).await;
+            sweep(session, target, self.clock.now()).await;
         }
         let at = self.clock.now();
         let attempt = CommitId::generate();
@@ -134,22 +148,20 @@ impl Snowflake {
             package,
             &seen.table,
             seen.stray.as_ref(),
-            &target,
+            target,
             self.policy,
             at,
             attempt,
         )
         .map_err(Failure::Refused)?;
-        if let Err(failure) = run_all(session.as_mut(), &steps, package).await {
+        if let Err(failure) = run_all(session, &steps, package).await {
             // The session ends here anyway; this only lets go of its locks sooner.
             if let Err(failure) = session.run(&Step::Rollback).await {
                 tracing::debug!(error = %failure.into_error(), "The rollback was not answered.");
             }
-            session.close().await;
             return Err(failure);
         }
-        session.close().await;
-        self.confirm(package, &target).await
+        Ok(None)
     }
 
     /// Reads the head back in a new session: "COMMIT answered OK" proves nothing.
