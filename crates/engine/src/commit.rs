@@ -163,8 +163,18 @@ pub(crate) async fn commit_all(
     cx: StreamContext,
     mut queue: mpsc::Receiver<Package>,
 ) -> Result<()> {
+    let run = &cx.run;
     while let Some(package) = queue.recv().await {
+        if run.destination.is_costly() {
+            if package.manifest.complete {
+                run.gather.wait(run.options.seal_after, &run.stop).await;
+            } else {
+                run.gather.go();
+            }
+        }
+        let place = run.commits.acquire().await;
         commit(&cx, &package, false).await?;
+        drop(place);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 
 mod commit;
 mod extra;
+mod gather;
 mod pipeline;
 mod read;
 mod record;

@@ -12,8 +12,10 @@ use overlock_core::{
     crash_point,
 };
 use overlock_package::{LockInfo, Settings};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::gather::{Gather, Reading};
 use crate::pipeline::{Pipeline, StreamSettings};
 use crate::read::{Task, from_join};
 use crate::record::{self, Record};
@@ -194,6 +196,9 @@ pub(crate) async fn run_on(
         stop: inner.clone(),
         source_name: pipeline.source.clone(),
         until,
+        slots: Arc::new(Semaphore::new(options.max_concurrent_streams.max(1))),
+        commits: Semaphore::new(options.max_concurrent_streams.max(1)),
+        gather: Gather::default(),
         hold: Mutex::new(Some(hold.unwrap_or_else(|| Arc::new(())))),
         is_instant: shelves.are_instant(),
     });
@@ -321,6 +326,11 @@ pub(crate) struct Run {
     pub(crate) stop: Stop,
     pub(crate) source_name: SourceName,
     pub(crate) until: Timestamp,
+    /// Streams that may read at a time.
+    slots: Arc<Semaphore>,
+    /// Commits at a time.
+    pub(crate) commits: Semaphore,
+    pub(crate) gather: Gather,
     /// The lock, until the run ends. Blocking work holds it too, so that it is not released while abandoned
     /// work still runs; and no such work begins without it.
     hold: Mutex<Option<Hold>>,
@@ -484,7 +494,8 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
             }
         }
     }
-    let mut chains = side_by_side(&run, contexts.clone(), |cx| async move {
+    let limit = run.options.max_concurrent_streams.max(1);
+    let mut chains = side_by_side(limit, contexts.clone(), |cx| async move {
         timed(&cx, recover(cx.clone())).await
     })
     .await;
@@ -520,12 +531,20 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
             }
         }
     }
-    let work: Vec<_> = contexts.into_iter().zip(chains).collect();
-    outcome.streams = side_by_side(&run, work, |(cx, chain)| {
+    let work: Vec<_> = contexts
+        .into_iter()
+        .zip(chains)
+        .map(|(cx, chain)| (cx, chain, run.gather.join()))
+        .collect();
+    // All at once: how many read at a time is the business of their turns.
+    outcome.streams = side_by_side(usize::MAX, work, |(cx, chain, reading)| {
         let catalog = Arc::clone(&catalog);
         async move {
             let result = match chain {
-                Ok(chain) => one_stream(&cx, &catalog, chain).await,
+                Ok(chain) => match Turn::take(&cx, reading).await {
+                    Ok(turn) => one_stream(&cx, &catalog, chain, turn).await,
+                    Err(error) => Err(error),
+                },
                 Err(error) => Err(error),
             };
             if let Err(error) = &result
@@ -541,9 +560,25 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
     outcome
 }
 
+/// A stream's turn to read: one of the run's places, and the others waiting for its end. Dropped when it has read.
+pub(crate) struct Turn {
+    _place: OwnedSemaphorePermit,
+    _reading: Reading,
+}
+
+impl Turn {
+    async fn take(cx: &StreamContext, reading: Reading) -> Result<Self> {
+        let place = Arc::clone(&cx.run.slots).acquire_owned().await;
+        Ok(Self {
+            _place: place.map_err(|error| Error::bug("give a stream its turn").source(error))?,
+            _reading: reading,
+        })
+    }
+}
+
 /// Works on all items, started in order, some at a time; the answers have the order of the items.
 async fn side_by_side<I, T, F: Future<Output = T>>(
-    run: &Run,
+    limit: usize,
     items: Vec<I>,
     work: impl Fn(I) -> F,
 ) -> Vec<T> {
@@ -551,7 +586,7 @@ async fn side_by_side<I, T, F: Future<Output = T>>(
     let mut answers: Vec<(usize, T)> = futures::stream::iter(items.into_iter().enumerate())
         .map(|(index, item)| async move { (index, work(item).await) })
         // Not `buffered`: a slow first item would keep the finished ones' places.
-        .buffer_unordered(run.options.max_concurrent_streams.max(1))
+        .buffer_unordered(limit)
         .collect()
         .await;
     answers.sort_by_key(|(index, _)| *index);
@@ -646,7 +681,7 @@ fn check_names(pipeline: &Pipeline, catalog: &Catalog, chains: &[Result<Chain>])
     Ok(())
 }
 
-async fn one_stream(cx: &StreamContext, catalog: &Catalog, chain: Chain) -> Result<()> {
+async fn one_stream(cx: &StreamContext, catalog: &Catalog, chain: Chain, turn: Turn) -> Result<()> {
     if cx.run.stop.is_requested() {
         return Err(stopped(cx));
     }
@@ -667,7 +702,7 @@ async fn one_stream(cx: &StreamContext, catalog: &Catalog, chain: Chain) -> Resu
         };
         return Err(describe(error, cx));
     };
-    match timed(cx, sync(cx.clone(), Arc::clone(stream), chain)).await? {
+    match timed(cx, sync(cx.clone(), Arc::clone(stream), chain, turn)).await? {
         End::Complete => Ok(()),
         End::Stopped => Err(stopped(cx)),
     }

@@ -21,7 +21,7 @@ use crate::commit::{commit, commit_all};
 use crate::extra::extra_values;
 use crate::pipeline::{Modes, ReadMode, modes, project};
 use crate::read::{Arrival, QUEUED_PAGES, Task, read};
-use crate::run::{StreamContext, warning};
+use crate::run::{StreamContext, Turn, warning};
 use crate::shelf::Draft;
 use crate::worker::Worker;
 
@@ -90,7 +90,12 @@ pub(crate) async fn recover(cx: StreamContext) -> Result<Chain> {
 }
 
 /// Brings the stream up to date.
-pub(crate) async fn sync(cx: StreamContext, stream: Arc<Stream>, mut chain: Chain) -> Result<End> {
+pub(crate) async fn sync(
+    cx: StreamContext,
+    stream: Arc<Stream>,
+    mut chain: Chain,
+    turn: Turn,
+) -> Result<End> {
     let wanted = modes(&stream, &cx.settings, cx.run.options.full_refresh)?;
     let stream = project(&stream, &cx.settings)?;
     give_up_refused(&cx, &stream, &mut chain).await?;
@@ -132,6 +137,7 @@ pub(crate) async fn sync(cx: StreamContext, stream: Arc<Stream>, mut chain: Chai
         Err(error) => Err(error),
     };
     drop(session);
+    drop(turn);
     // A failed commit is the cause of whatever the writing half said, so it comes first.
     committer.join().await??;
     produced

@@ -1,6 +1,7 @@
 //! Tests of the whole loop: on memory with a crash at every step, and on disk.
 
 mod faults;
+mod gather;
 mod locks;
 mod protocol;
 mod script;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -187,6 +187,11 @@ pub(crate) struct Place {
     pub(crate) local: Local,
     pub(crate) trouble: Mutex<Option<Trouble>>,
     pub(crate) attempts: AtomicUsize,
+    /// Whether a commit costs money.
+    pub(crate) is_costly: AtomicBool,
+    begun: tokio::time::Instant,
+    /// Attempts at commits: the stream, and the second since the desk was made.
+    pub(crate) committed: Mutex<Vec<(String, u64)>>,
 }
 
 #[async_trait]
@@ -199,7 +204,14 @@ impl Destination for Place {
         self.local.head(key).await
     }
 
+    fn is_costly(&self) -> bool {
+        self.is_costly.load(Ordering::SeqCst)
+    }
+
     async fn commit(&self, package: &Package) -> Result<Commit> {
+        let stream = package.manifest.key.stream.to_string();
+        let second = self.begun.elapsed().as_secs();
+        self.committed.lock().unwrap().push((stream, second));
         self.attempts.fetch_add(1, Ordering::SeqCst);
         let trouble = *self.trouble.lock().unwrap();
         match trouble {
@@ -233,6 +245,9 @@ impl Desk {
                 local,
                 trouble: Mutex::default(),
                 attempts: AtomicUsize::new(0),
+                is_costly: false.into(),
+                begun: tokio::time::Instant::now(),
+                committed: Mutex::default(),
             }),
             events: Arc::default(),
             options: Options::new(dir.path().join("work"), "01RUN"),
