@@ -33,6 +33,8 @@ pub struct Lab {
     arguments: Vec<String>,
     /// Name of a database of the stand-in, if rows go there.
     database: Option<String>,
+    /// Lines of its table.
+    destination: Vec<String>,
 }
 
 /// One stream of the pipeline under test.
@@ -128,6 +130,7 @@ impl Lab {
             environment: Vec::new(),
             arguments: Vec::new(),
             database: None,
+            destination: Vec::new(),
         };
         for stream in streams {
             lab.streams.push(StreamSpec {
@@ -186,6 +189,14 @@ impl Lab {
         let made = StandIn::shared().ask(&format!("CREATE DATABASE {database}"));
         made.unwrap();
         self.database = Some(database);
+        self.write();
+        self
+    }
+
+    /// Adds a line to the destination's table.
+    #[must_use]
+    pub fn destination(mut self, line: &str) -> Self {
+        self.destination.push(line.to_owned());
         self.write();
         self
     }
@@ -253,6 +264,10 @@ impl Lab {
                     StandIn::shared().url()
                 );
                 project.push_str(&table);
+                for line in &self.destination {
+                    project.push_str(line);
+                    project.push('\n');
+                }
             }
         }
         project.push_str("\n[run]\n");

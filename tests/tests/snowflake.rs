@@ -54,11 +54,52 @@ fn days(seed: u64, modes: &str) {
     lab.run().expect(0);
     let before = commits(&lab);
     lab.sandbox.clock().advance(Duration::from_secs(7_200));
-    lab.run().expect(0);
+    let outcome = lab.overlock(&["run", "crm", "--log-level", "debug"]);
+    let said = outcome.expect(0).stderr;
     lab.judge();
     if !modes.contains("replace") {
         assert_eq!(commits(&lab), before);
+        // One statement for all streams, which wakes no warehouse.
+        assert_eq!(statements(&said), ["show_commits"], "{said}");
     }
+}
+
+/// The statements that a log tells of.
+fn statements(log: &str) -> Vec<&str> {
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("Statement answered."));
+    let word =
+        |line| -> Option<&str> { Some(str::split_once(line, "step=\"")?.1.split_once('"')?.0) };
+    lines.filter_map(word).collect()
+}
+
+#[test]
+fn a_bucket_of_ones_own_takes_the_files_instead_of_the_stage() {
+    let bucket = tempfile::tempdir().unwrap();
+    let stage = format!("stage = {{ url = \"file://{}\" }}", bucket.path().display());
+    let lab = Lab::new(310, &["Account", "Opportunity"])
+        .snowflake()
+        .destination(&stage);
+    for _ in 0..2 {
+        let outcome = lab
+            .overlock(&["run", "crm", "--log-level", "debug"])
+            .expect(0);
+        let words = statements(&outcome.stderr);
+        assert!(words.contains(&"copy"), "{words:?}");
+        assert!(!words.contains(&"upload"), "{words:?}");
+        lab.judge();
+        lab.advance(Duration::from_secs(100_000));
+    }
+    lab.settle_and_judge();
+    let left = overlock_tests::house::files(bucket.path(), "parquet");
+    assert!(left.is_empty(), "{left:?}");
+    // The SQL names the bucket and the integration.
+    let planned = lab.overlock(&["plan", "--ddl"]).expect(0).stdout;
+    assert!(
+        planned.contains(&format!("URL = 'file://{}/'", bucket.path().display())),
+        "{planned}"
+    );
 }
 
 #[test]

@@ -144,12 +144,13 @@ impl App {
         }
     }
 
-    /// Opens the destination of a pipeline; no network yet.
+    /// Opens the destination of a pipeline; no network yet. In `work_dir` a warehouse remembers where streams stand.
     pub(crate) fn open_destination(
         &self,
         settings: &DestinationSettings,
         pipeline: &PipelineSettings,
         clock: Arc<dyn Clock>,
+        work_dir: Option<&Path>,
     ) -> Outcome<Arc<dyn Destination>> {
         let allow_empty_replace = pipeline.file.allow_empty_replace;
         match settings {
@@ -166,11 +167,21 @@ impl App {
             DestinationSettings::Snowflake(table) => {
                 let policy = table.policy(pipeline);
                 let redactor = self.output.redactor().clone();
-                let warehouse = SnowflakeWarehouse::new(table.account(), redactor)?;
+                let mut warehouse = SnowflakeWarehouse::new(table.account(), redactor)?;
+                if let Some(bucket) = table.bucket()? {
+                    warehouse = warehouse.external_stage(&bucket)?;
+                }
                 let place = table.place(&pipeline.source);
                 let identity = table.identity(warehouse.fingerprint());
                 let snowflake = Snowflake::new(Arc::new(warehouse), place, policy, clock);
-                Ok(Arc::new(snowflake.identity(identity)))
+                let mut snowflake = snowflake
+                    .external_stage(table.external_stage())
+                    .identity(identity);
+                if let Some(work_dir) = work_dir {
+                    let file = format!("{}.json", pipeline.name);
+                    snowflake = snowflake.remember(work_dir.join("heads").join(file));
+                }
+                Ok(Arc::new(snowflake))
             }
         }
     }

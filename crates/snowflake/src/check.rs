@@ -71,7 +71,7 @@ pub(crate) async fn run(
             .source(error)
             .hint(format!("let somebody who may run: {}", missing.join("; "))));
     }
-    found.extend(stage(session, target).await);
+    found.extend(stage(session, target).await?);
     Ok(found)
 }
 
@@ -108,8 +108,21 @@ async fn fingerprint(session: &mut dyn Session, identity: &Identity) -> Result<O
     )))
 }
 
-/// Snowflake's default expects that files are encrypted here; it works, and costs time.
-async fn stage(session: &mut dyn Session, target: &Target) -> Option<String> {
+/// The bucket must let us in. Of a stage that Snowflake keeps, its encryption is told: its default expects that files
+/// are encrypted here; it works, and costs time.
+async fn stage(session: &mut dyn Session, target: &Target) -> Result<Option<String>> {
+    if let Some(external) = &target.external {
+        let list = Step::List {
+            stage: target.stage.clone(),
+            prefix: format!("{}/", target.key),
+        };
+        session.run(&list).await.map_err(Failure::into_error)?;
+        return Ok(Some(format!("stage in {}", external.url)));
+    }
+    Ok(encryption(session, target).await)
+}
+
+async fn encryption(session: &mut dyn Session, target: &Target) -> Option<String> {
     let answer = session
         .run(&Step::DescribeStage(target.stage.clone()))
         .await
@@ -141,7 +154,7 @@ fn grant(step: &Step, target: &Target, identity: &Identity) -> Vec<String> {
                 "GRANT USAGE, CREATE TABLE ON SCHEMA {place} TO ROLE {role}"
             )]
         }
-        Step::CreateStage(_) => vec![format!(
+        Step::CreateStage { .. } => vec![format!(
             "GRANT CREATE STAGE ON SCHEMA {place} TO ROLE {role}"
         )],
         Step::CountRows(_) | Step::Look(_) => {

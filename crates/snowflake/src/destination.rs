@@ -8,6 +8,7 @@
 //! pointer that was moved without it was moved outside: by a server that had dropped the transaction in
 //! silence. Such a stray pointer stands for its parent, and what it left is deleted by the next commit.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,12 +20,14 @@ use overlock_core::{
     SyncKey, WriteMode,
 };
 use overlock_package as package;
+use tokio::sync::Mutex;
 
 use crate::check::{self, Identity};
 use crate::column::{Column, ColumnType, Table};
+use crate::heads::{Reading, Shown};
 use crate::plan::{self, Policy};
 use crate::sql::Place;
-use crate::step::{HeadRow, LOOK_COLUMNS, Step, Target};
+use crate::step::{ExternalStage, HeadRow, LOOK_COLUMNS, Step, Target};
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
 /// How often a commit is tried (reliability.md, W12).
@@ -42,11 +45,16 @@ pub struct Snowflake {
     warehouse: Arc<dyn Warehouse>,
     place: Place,
     policy: Policy,
+    external: Option<ExternalStage>,
     clock: Arc<dyn Clock>,
     pause: Duration,
     identity: Identity,
     /// Whether this process has looked for what dead ones left.
     has_swept: Arc<AtomicBool>,
+    /// Where the heads are remembered between runs.
+    memory: Option<PathBuf>,
+    /// What the streams of this process begin with.
+    reading: Arc<Mutex<Option<Reading>>>,
 }
 
 impl std::fmt::Debug for Snowflake {
@@ -65,6 +73,8 @@ struct Seen {
     /// Whether there are more rows than one, of which at most one was ever written to.
     has_empty: bool,
     head: Option<HeadRow>,
+    /// Rows of the history.
+    commits: u64,
     /// A pointer that the history does not know.
     stray: Option<HeadRow>,
     table: Table,
@@ -82,11 +92,21 @@ impl Snowflake {
             warehouse,
             place,
             policy,
+            external: None,
             clock,
             pause: PAUSE,
             identity: Identity::default(),
             has_swept: Arc::default(),
+            memory: None,
+            reading: Arc::default(),
         }
+    }
+
+    /// Remembers the heads in this file, so that a run with nothing new wakes no warehouse.
+    #[must_use]
+    pub fn remember(mut self, file: PathBuf) -> Self {
+        self.memory = Some(file);
+        self
     }
 
     /// Names who asks in what `check` says.
@@ -103,6 +123,17 @@ impl Snowflake {
         self
     }
 
+    /// Sends files over a stage in a bucket of the user's own.
+    #[must_use]
+    pub fn external_stage(mut self, external: Option<ExternalStage>) -> Self {
+        self.external = external;
+        self
+    }
+
+    fn target(&self, key: &SyncKey) -> Target {
+        plan::target(&self.place, key).over(self.external.as_ref())
+    }
+
     async fn open(&self, key: &SyncKey, id: Option<CommitId>) -> Result<Box<dyn Session>> {
         let tag = Tag {
             key: key.clone(),
@@ -113,7 +144,7 @@ impl Snowflake {
 
     async fn commit_once(&self, package: &Package) -> Result<Commit> {
         let manifest = &package.manifest;
-        let target = plan::target(&self.place, &manifest.key);
+        let target = self.target(&manifest.key);
         let mut session = self.open(&manifest.key, Some(manifest.id)).await?;
         let done = self.commit_in(session.as_mut(), package, &target).await;
         session.close().await;
@@ -132,6 +163,9 @@ impl Snowflake {
     ) -> Result<Option<Commit>> {
         let seen = self.look_or_prepare(session, target).await?;
         if let Some(commit) = is_done(package, &seen)? {
+            if let Some(reading) = self.reading.lock().await.as_mut() {
+                reading.forget();
+            }
             clean(session, package, target).await;
             return Ok(Some(commit));
         }
@@ -174,7 +208,74 @@ impl Snowflake {
         };
         clean(session.as_mut(), package, target).await;
         session.close().await;
+        if let Some(reading) = self.reading.lock().await.as_mut() {
+            reading.note(target, &head, seen.commits);
+        }
         Ok(to_commit(head))
+    }
+
+    /// The head of a stream, from one reading that all streams of the process share. Each is told once, before its
+    /// first commit; after that only a look of its own is good enough.
+    async fn first_head(&self, target: &Target) -> Option<Result<Option<HeadRow>>> {
+        let mut reading = self.reading.lock().await;
+        if reading.is_none() {
+            match self.read_heads(target).await {
+                Ok(found) => *reading = Some(found),
+                Err(Failure::Lost(error)) => return Some(Err(Failure::Lost(error))),
+                // Its own look will tell.
+                Err(_) => return None,
+            }
+        }
+        let found = reading.as_mut()?.first(target)?;
+        Some(found.map_err(Failure::Refused))
+    }
+
+    async fn read_heads(&self, target: &Target) -> Result<Reading> {
+        let mut session = self.open(&target.key, None).await?;
+        let reading = self.read_heads_in(session.as_mut(), target).await;
+        session.close().await;
+        reading
+    }
+
+    async fn read_heads_in(&self, session: &mut dyn Session, target: &Target) -> Result<Reading> {
+        let file = self.memory.as_deref();
+        let shown = session
+            .run(&Step::ShowCommits(target.commits.clone()))
+            .await;
+        let shown = match shown {
+            Ok(answer) => Shown::find(&answer, target),
+            Err(Failure::Lost(error)) => return Err(Failure::Lost(error)),
+            // There is no such schema, or it may not be seen.
+            Err(_) => None,
+        };
+        let remembered = shown
+            .as_ref()
+            .and_then(|shown| Reading::remembered(file, target, shown));
+        if let Some(reading) = remembered {
+            return Ok(reading);
+        }
+        match session.run(&Step::LookAll(target.clone())).await {
+            Ok(answer) => Reading::read(&answer, target, shown, file).map_err(Failure::Refused),
+            // "Missing" may mean "not allowed": only a table that is there and empty means "never".
+            Err(Failure::Missing(_)) => {
+                for step in plan::prepare(target) {
+                    session.run(&step).await?;
+                }
+                let answer = session.run(&Step::LookAll(target.clone())).await?;
+                Reading::read(&answer, target, None, file).map_err(Failure::Refused)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn look_for_head(&self, target: &Target) -> Result<Option<HeadRow>> {
+        if let Some(found) = self.first_head(target).await {
+            return found;
+        }
+        let mut session = self.open(&target.key, None).await?;
+        let found = look_and_prepare(session.as_mut(), target).await;
+        session.close().await;
+        Ok(found?.head)
     }
 
     async fn look_or_prepare(&self, session: &mut dyn Session, target: &Target) -> Result<Seen> {
@@ -456,6 +557,10 @@ fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
                 columns.push((number_of(cell("head")), column));
                 continue;
             }
+            Some("count") => {
+                seen.commits = cell("id").and_then(|id| id.parse().ok()).unwrap_or(0);
+                continue;
+            }
             Some("commit") => {
                 logged.push(cell("id").unwrap_or_default().to_owned());
                 // Of the head itself only the id is told, which is all that is new.
@@ -507,7 +612,7 @@ fn number_of(text: Option<&str>) -> u32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn unreadable(column: &'static str) -> Error {
+pub(crate) fn unreadable(column: &'static str) -> Error {
     Error::new(
         ErrorKind::Destination,
         format!("read the column `{column}` of a head"),
@@ -542,7 +647,7 @@ fn conflict(package: &Package, head: Option<CommitId>) -> Error {
     .hint("another run was faster; nothing is lost: the next run reads on from its commit")
 }
 
-fn two_heads(target: &Target) -> Error {
+pub(crate) fn two_heads(target: &Target) -> Error {
     Error::new(
         ErrorKind::Destination,
         format!(
@@ -560,7 +665,7 @@ fn two_heads(target: &Target) -> Error {
     ))
 }
 
-fn taken(target: &Target, owner: &str) -> Error {
+pub(crate) fn taken(target: &Target, owner: &str) -> Error {
     let Target { key, table, .. } = target;
     let owner = overlock_core::text::printable(owner);
     Error::new(
@@ -578,7 +683,7 @@ fn taken(target: &Target, owner: &str) -> Error {
 impl Destination for Snowflake {
     async fn check(&self) -> overlock_core::Result<Vec<String>> {
         let key = SyncKey::new(SourceName::new("check")?, StreamName::new("check")?);
-        let target = plan::target(&self.place, &key);
+        let target = self.target(&key);
         let mut session = self.open(&key, None).await.map_err(Failure::into_error)?;
         let found = check::run(
             session.as_mut(),
@@ -597,20 +702,11 @@ impl Destination for Snowflake {
     }
 
     async fn head(&self, key: &SyncKey) -> overlock_core::Result<Option<Commit>> {
-        let target = plan::target(&self.place, key);
+        let target = self.target(key);
         let mut attempt = 1;
         loop {
-            let found = match self.open(key, None).await {
-                Ok(mut session) => {
-                    // "Missing" may mean "not allowed": only a table that is there and empty means "never".
-                    let found = look_and_prepare(session.as_mut(), &target).await;
-                    session.close().await;
-                    found
-                }
-                Err(failure) => Err(failure),
-            };
-            match found {
-                Ok(seen) => return Ok(seen.head.map(to_commit)),
+            match self.look_for_head(&target).await {
+                Ok(head) => return Ok(head.map(to_commit)),
                 Err(Failure::Lost(_)) if attempt < ATTEMPTS => {}
                 Err(failure) => return Err(failure.into_error()),
             }
@@ -635,7 +731,12 @@ impl Destination for Snowflake {
                 Err(Failure::Lost(error)) if attempt < ATTEMPTS => {
                     tracing::debug!(attempt, %error, "The commit begins again at the head.");
                 }
-                Err(failure) => return Err(failure.into_error()),
+                Err(failure) => {
+                    if let Some(reading) = self.reading.lock().await.as_mut() {
+                        reading.forget();
+                    }
+                    return Err(failure.into_error());
+                }
             }
             tokio::time::sleep(self.pause * attempt).await;
             attempt += 1;

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod column;
 mod destination;
+mod heads;
 #[cfg(feature = "conformance")]
 pub mod memory;
 mod plan;
@@ -19,10 +20,12 @@ mod step;
 mod warehouse;
 
 pub use check::Identity;
-pub use client::{Account, Auth, SnowflakeWarehouse};
+pub use client::{Account, Auth, Bucket, SnowflakeWarehouse};
 pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
 pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, ddl, plan, prepare, target};
 pub use sql::{Name, Place, normalized};
-pub use step::{Choice, Claim, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
+pub use step::{
+    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target, render,
+};
 pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

@@ -9,6 +9,8 @@
     reason = "only tests call this, and a panic is how a test fails"
 )]
 
+mod looks;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -404,9 +406,11 @@ impl Database {
             Step::CreateCommits(name) => {
                 self.commits.entry(name.clone()).or_default();
             }
-            Step::CreateStage(name) => {
-                self.stages.insert(name.clone());
+            Step::CreateStage { stage, .. } => {
+                self.stages.insert(stage.clone());
             }
+            Step::ShowCommits(commits) => return Ok(self.show_commits(commits)),
+            Step::LookAll(target) => return self.look_all(target),
             Step::Look(target) => return self.look(target),
             Step::AddHead(target) => {
                 let lines = self
@@ -471,10 +475,13 @@ impl Database {
             Step::Upload {
                 stage,
                 prefix,
-                file,
-                bytes,
-                ..
-            } => self.upload(stage, prefix, file, *bytes)?,
+                dir,
+                files,
+            } => {
+                for part in files {
+                    self.upload(stage, prefix, &dir.join(&part.name), part.bytes)?;
+                }
+            }
             Step::List { stage, prefix } => return Ok(self.list(stage, prefix)),
             Step::Copy {
                 staging,
@@ -536,72 +543,6 @@ impl Database {
             | Step::DescribeStage(_) => {}
         }
         Ok(Answer::default())
-    }
-
-    fn look(&self, target: &Target) -> Result<Answer> {
-        let lines = self
-            .heads
-            .get(&target.heads)
-            .ok_or_else(|| missing(&target.heads))?;
-        let mut rows = Vec::new();
-        let text = |value: &str| Some(value.to_owned());
-        let describe = |kind: &str, key: &SyncKey, table: &str, head: Option<&HeadRow>| {
-            vec![
-                text(kind),
-                text(key.pipeline.as_str()),
-                text(key.stream.as_str()),
-                text(table),
-                head.map(|head| head.id.to_string()),
-                head.map(|head| serde_json::to_string(head).unwrap()),
-            ]
-        };
-        for line in lines {
-            if line.key == target.key || line.table == target.table.object {
-                rows.push(describe("head", &line.key, &line.table, line.head.as_ref()));
-            }
-            if line.key != target.key {
-                continue;
-            }
-            for commit in self.commits.get(&target.commits).into_iter().flatten() {
-                let id = Some(commit.head.id);
-                let named = line
-                    .head
-                    .as_ref()
-                    .is_some_and(|head| Some(head.id) == id || head.parent == id);
-                if named {
-                    let mut logged = describe("commit", &commit.key, "", Some(&commit.head));
-                    if line.head.as_ref().is_none_or(|head| head.parent != id) {
-                        logged[5] = None;
-                    }
-                    rows.push(logged);
-                }
-            }
-        }
-        let columns = self.tables.get(&target.table).map(|table| &table.columns);
-        for (position, (name, kind)) in columns.into_iter().flatten().enumerate() {
-            let (kind, precision, scale) = match kind {
-                ColumnType::Number(precision, scale) => (
-                    "NUMBER".to_owned(),
-                    Some(precision.to_string()),
-                    Some(scale.to_string()),
-                ),
-                ColumnType::Text => ("TEXT".to_owned(), None, None),
-                other => (other.to_string(), None, None),
-            };
-            let position = (position + 1).to_string();
-            rows.push(vec![
-                text("column"),
-                text(name),
-                Some(kind),
-                precision,
-                scale,
-                Some(position),
-            ]);
-        }
-        Ok(Answer {
-            columns: Vec::new(),
-            rows,
-        })
     }
 
     fn upload(&mut self, stage: &Name, prefix: &str, file: &Path, bytes: u64) -> Result<()> {

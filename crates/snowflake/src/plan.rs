@@ -9,10 +9,13 @@ use overlock_core::{
     WriteMode,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
 use crate::sql::{Name, Place, normalized};
-use crate::step::{Choice, Claim, Constant, HeadRow, Keys, Load, Step, StrayValue, Target, render};
+use crate::step::{
+    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target, render,
+};
 
 /// The names of what overlock keeps for itself in a schema.
 const HEADS: &str = "_OVERLOCK_HEADS";
@@ -59,6 +62,26 @@ pub fn target(place: &Place, key: &SyncKey) -> Target {
         heads: place.name(HEADS),
         commits: place.name(COMMITS),
         stage: place.name(STAGE),
+        external: None,
+    }
+}
+
+impl Target {
+    /// The same, with files going over a stage in a bucket of the user's own. Its name has a part that is another one
+    /// for another bucket, because a stage that is there already is never changed.
+    #[must_use]
+    pub fn over(mut self, external: Option<&ExternalStage>) -> Self {
+        if let Some(external) = external {
+            let integration = external.storage_integration.as_deref().unwrap_or_default();
+            let hash = Sha256::digest(format!("{}\n{integration}", external.url));
+            let part: String = hash.iter().take(4).fold(String::new(), |mut part, byte| {
+                _ = write!(part, "{byte:02X}");
+                part
+            });
+            self.stage.object = format!("{STAGE}_{part}");
+            self.external = Some(external.clone());
+        }
+        self
     }
 }
 
@@ -68,7 +91,10 @@ pub fn prepare(target: &Target) -> Vec<Step> {
         Step::CreateSchema(target.heads.place.clone()),
         Step::CreateHeads(target.heads.clone()),
         Step::CreateCommits(target.commits.clone()),
-        Step::CreateStage(target.stage.clone()),
+        Step::CreateStage {
+            stage: target.stage.clone(),
+            external: target.external.clone(),
+        },
     ]
 }
 
@@ -184,22 +210,21 @@ pub fn plan(
 ///
 /// # Errors
 /// As [`plan`].
-pub fn ddl(package: &Package, place: &Place, policy: Policy, at: Timestamp) -> Result<String> {
-    let target = target(place, &package.manifest.key);
-    let mut steps = prepare(&target);
+pub fn ddl(package: &Package, target: &Target, policy: Policy, at: Timestamp) -> Result<String> {
+    let mut steps = prepare(target);
     steps.push(Step::Look(target.clone()));
     steps.push(Step::AddHead(target.clone()));
     steps.extend(plan(
         package,
         &Table::default(),
         None,
-        &target,
+        target,
         policy,
         at,
         package.manifest.id,
     )?);
     steps.push(Step::Look(target.clone()));
-    steps.extend(clean(package, &target));
+    steps.extend(clean(package, target));
     let mut sql = String::new();
     for step in &steps {
         _ = writeln!(sql, "-- {}\n{};\n", step.word(), render(step).trim());
@@ -300,32 +325,28 @@ fn stage(package: &Package, target: &Target) -> Result<Vec<Step>> {
     let manifest = &package.manifest;
     let staged = staging_table(target, manifest.id);
     let prefix = prefix(target, manifest.id);
-    let mut steps: Vec<Step> = manifest
-        .files
-        .iter()
-        .map(|part| Step::Upload {
+    Ok(vec![
+        Step::Upload {
             stage: target.stage.clone(),
             prefix: prefix.clone(),
-            file: package.dir.join(&part.name),
-            bytes: part.bytes,
-            sha256: part.sha256.clone(),
-        })
-        .collect();
-    steps.push(Step::List {
-        stage: target.stage.clone(),
-        prefix: prefix.clone(),
-    });
-    steps.push(Step::CreateStaging {
-        staging: staged.clone(),
-        columns: staging(manifest)?,
-    });
-    steps.push(Step::Copy {
-        staging: staged,
-        stage: target.stage.clone(),
-        prefix,
-        case_sensitive: differ_in_case_only(manifest),
-    });
-    Ok(steps)
+            dir: package.dir.clone(),
+            files: manifest.files.clone(),
+        },
+        Step::List {
+            stage: target.stage.clone(),
+            prefix: prefix.clone(),
+        },
+        Step::CreateStaging {
+            staging: staged.clone(),
+            columns: staging(manifest)?,
+        },
+        Step::Copy {
+            staging: staged,
+            stage: target.stage.clone(),
+            prefix,
+            case_sensitive: differ_in_case_only(manifest),
+        },
+    ])
 }
 
 fn differ_in_case_only(manifest: &Manifest) -> bool {

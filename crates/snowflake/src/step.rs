@@ -1,9 +1,9 @@
 //! The steps of a commit, as data, and the SQL of each.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use overlock_core::{CommitId, State, SyncKey, Timestamp};
+use overlock_core::{CommitId, Part, State, SyncKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{ColumnType, Mapped, Route};
@@ -20,8 +20,19 @@ pub struct Target {
     pub heads: Name,
     /// Append-only history.
     pub commits: Name,
-    /// Named internal stage.
+    /// Named stage.
     pub stage: Name,
+    /// Where it lies, if Snowflake does not keep it itself.
+    pub external: Option<ExternalStage>,
+}
+
+/// What SQL says of a stage in a bucket of the user's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalStage {
+    /// As Snowflake spells it, such as `s3://bucket/path/`.
+    pub url: String,
+    /// Name of the storage integration through which Snowflake reads it.
+    pub storage_integration: Option<String>,
 }
 
 /// What a head row holds beside its key.
@@ -130,7 +141,16 @@ pub enum Step {
     /// Makes the table of commits.
     CreateCommits(Name),
     /// Makes the stage.
-    CreateStage(Name),
+    CreateStage {
+        /// Stage.
+        stage: Name,
+        /// Where it lies, if Snowflake does not keep it itself.
+        external: Option<ExternalStage>,
+    },
+    /// Asks what is known about the history without a warehouse: when it was made, and how many rows it has.
+    ShowCommits(Name),
+    /// Reads all head rows of the schema; of the pipeline's own, the heads as well.
+    LookAll(Target),
     /// Reads the head rows of the key and of its table, and the columns of the table.
     Look(Target),
     /// Adds the row that all heads of a key will be written to.
@@ -175,18 +195,16 @@ pub enum Step {
         /// Columns of the Parquet files.
         columns: Vec<(String, ColumnType)>,
     },
-    /// Sends one file.
+    /// Sends files.
     Upload {
         /// Stage.
         stage: Name,
         /// Folder on it, ending in `/`.
         prefix: String,
-        /// File here.
-        file: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// Its SHA-256 in hex.
-        sha256: String,
+        /// Folder here.
+        dir: PathBuf,
+        /// Files in it.
+        files: Vec<Part>,
     },
     /// Lists what is on the stage.
     List {
@@ -278,7 +296,9 @@ impl Step {
             Self::CreateSchema(_) => "create_schema",
             Self::CreateHeads(_) => "create_heads",
             Self::CreateCommits(_) => "create_commits",
-            Self::CreateStage(_) => "create_stage",
+            Self::CreateStage { .. } => "create_stage",
+            Self::ShowCommits(_) => "show_commits",
+            Self::LookAll(_) => "look_all",
             Self::Look(_) => "look",
             Self::AddHead(_) => "add_head",
             Self::DropEmptyHeads(_) => "drop_empty_heads",
@@ -314,7 +334,7 @@ impl Step {
             Self::CreateSchema(_)
                 | Self::CreateHeads(_)
                 | Self::CreateCommits(_)
-                | Self::CreateStage(_)
+                | Self::CreateStage { .. }
                 | Self::CreateTable { .. }
                 | Self::AddColumns { .. }
                 | Self::Widen { .. }
@@ -328,6 +348,7 @@ impl Step {
         matches!(
             self,
             Self::Look(_)
+                | Self::LookAll(_)
                 | Self::AddHead(_)
                 | Self::DropEmptyHeads(_)
                 | Self::CountRows(_)
@@ -356,10 +377,13 @@ pub fn render(step: &Step) -> String {
              \"ROW_COUNT\" NUMBER(38, 0), \"COMMITTED_AT\" TIMESTAMP_TZ, \
              \"UNPARSED_JSON\" NUMBER(38, 0)\n)"
         ),
-        // Nothing is encrypted on our side, which the default of a stage expects.
-        Step::CreateStage(stage) => {
-            format!("CREATE STAGE IF NOT EXISTS {stage} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')")
-        }
+        Step::CreateStage { stage, external } => create_stage(stage, external.as_ref()),
+        Step::ShowCommits(commits) => format!(
+            "SHOW TABLES LIKE {} IN SCHEMA {}",
+            literal(&commits.object),
+            commits.place
+        ),
+        Step::LookAll(target) => look_all(target),
         Step::Look(target) => look(target),
         Step::AddHead(target) => {
             let Target { heads, table, .. } = target;
@@ -411,10 +435,10 @@ pub fn render(step: &Step) -> String {
         Step::Upload {
             stage,
             prefix,
-            file,
-            ..
+            dir,
+            files,
         } => {
-            let url = format!("file://{}", file.display());
+            let url = format!("file://{}", put_path(dir, files).display());
             // The space keeps the driver's own uploader out, which knows one cloud of three.
             format!(
                 " PUT {} @{stage}/{prefix} AUTO_COMPRESS = FALSE OVERWRITE = TRUE",
@@ -495,6 +519,27 @@ pub fn render(step: &Step) -> String {
     }
 }
 
+fn create_stage(stage: &Name, external: Option<&ExternalStage>) -> String {
+    let Some(external) = external else {
+        // Nothing is encrypted on our side, which the default of a stage expects.
+        return format!("CREATE STAGE IF NOT EXISTS {stage} ENCRYPTION = (TYPE = 'SNOWFLAKE_SSE')");
+    };
+    let url = literal(&external.url);
+    let mut sql = format!("CREATE STAGE IF NOT EXISTS {stage} URL = {url}");
+    if let Some(integration) = &external.storage_integration {
+        _ = write!(sql, " STORAGE_INTEGRATION = {}", quoted(integration));
+    }
+    sql
+}
+
+/// What a PUT of these files names: the one file, or a pattern. What is sent are the files, whatever else it meets.
+pub(crate) fn put_path(dir: &Path, files: &[Part]) -> PathBuf {
+    match files {
+        [one] => dir.join(&one.name),
+        _ => dir.join("*.parquet"),
+    }
+}
+
 fn key(key: &SyncKey) -> (String, String) {
     (literal(key.pipeline.as_str()), literal(key.stream.as_str()))
 }
@@ -529,6 +574,8 @@ fn look(target: &Target) -> String {
          FROM {commits} c JOIN {heads} h ON c.\"ID\" = h.\"ID\" OR c.\"ID\" = h.\"PARENT\"\n\
          WHERE h.\"PIPELINE\" = {pipeline} AND h.\"STREAM\" = {stream}\n\
          UNION ALL\n\
+         SELECT 'count', NULL, NULL, NULL, COUNT(*)::VARCHAR, NULL FROM {commits}\n\
+         UNION ALL\n\
          SELECT 'column', COLUMN_NAME, DATA_TYPE, NUMERIC_PRECISION::VARCHAR, NUMERIC_SCALE::VARCHAR, \
          ORDINAL_POSITION::VARCHAR\n\
          FROM {database}.INFORMATION_SCHEMA.COLUMNS\n\
@@ -536,6 +583,21 @@ fn look(target: &Target) -> String {
         name = literal(&table.object),
         schema = literal(&table.place.schema),
         database = quoted(&table.place.database),
+    )
+}
+
+/// Pipeline, stream, table, id and parent of each head row; the newest commit that the history has too, without its
+/// mapping; whether that is the id's own; rows of the history.
+fn look_all(target: &Target) -> String {
+    let Target { heads, commits, .. } = target;
+    let (pipeline, _) = key(&target.key);
+    format!(
+        "SELECT h.\"PIPELINE\", h.\"STREAM\", h.\"TABLE_NAME\", h.\"ID\", h.\"PARENT\",\n  \
+         IFF(h.\"PIPELINE\" = {pipeline}, COALESCE(c.\"HEAD\", p.\"HEAD\"), NULL), c.\"ID\",\n  \
+         (SELECT COUNT(*)::VARCHAR FROM {commits})\n\
+         FROM {heads} h\n\
+         LEFT JOIN {commits} c ON c.\"ID\" = h.\"ID\"\n\
+         LEFT JOIN {commits} p ON p.\"ID\" = h.\"PARENT\""
     )
 }
 

@@ -12,12 +12,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use overlock_core::{
-    CommitId, Destination, Error, ErrorKind, FixedClock, Package, Result, StreamName, SyncKey,
-    WriteMode,
+    Commit, CommitId, Destination, Error, ErrorKind, FixedClock, Package, Result, StreamName,
+    SyncKey, WriteMode,
 };
-use overlock_package::Settings;
 use overlock_package::conformance::{self, Subject};
 use overlock_package::sample::{self, Row, Sample, key, row, state};
+use overlock_package::{Settings, fs};
 use overlock_snowflake::memory::{Cell, Fault, Line, MemoryWarehouse};
 use overlock_snowflake::{
     Answer, Failure, Name, Place, Policy, Session, Snowflake, Step, Table, Tag, Target, Warehouse,
@@ -415,6 +415,99 @@ async fn a_commit_takes_few_statements() {
     assert_eq!(words, expected);
 }
 
+#[tokio::test]
+async fn streams_share_one_reading_and_nothing_new_wakes_no_warehouse() {
+    // A run with nothing new sends nothing that a warehouse must run for.
+    let world = World::new();
+    let file = world.work_dir().join("heads/support.json");
+    let process = || world.snowflake().remember(file.clone());
+    let streams: Vec<_> = (0..20)
+        .map(|number| {
+            let mut sample = Sample::new(None, WriteMode::Merge);
+            sample.key.stream = StreamName::new(format!("stream_{number}")).unwrap();
+            sample
+        })
+        .collect();
+    let asked = async |snowflake: &Snowflake| {
+        world.warehouse.fault(None);
+        let mut heads = Vec::new();
+        for stream in &streams {
+            heads.push(snowflake.head(&stream.key).await.unwrap());
+        }
+        (heads, world.warehouse.words().join(" "))
+    };
+    let first = process();
+    let (heads, words) = asked(&first).await;
+    assert!(heads.iter().all(Option::is_none));
+    assert!(
+        words.starts_with("open show_commits look_all create_schema"),
+        "{words}"
+    );
+    let mut commits = Vec::new();
+    for stream in &streams {
+        let package = world.seal(stream, &[row(1, 1, "a")]);
+        commits.push(Some(first.commit(&package).await.unwrap()));
+    }
+    // The number of rows was not known before the first commit, so the next process asks.
+    let (heads, words) = asked(&process()).await;
+    assert_eq!(
+        (heads, words.as_str()),
+        (commits.clone(), "open show_commits look_all")
+    );
+    let (heads, words) = asked(&process()).await;
+    assert_eq!(
+        (heads, words.as_str()),
+        (commits.clone(), "open show_commits")
+    );
+    // What a process commits, it remembers.
+    let next = |parent: &Option<Commit>, version| {
+        let parent = parent.as_ref().map(|commit| commit.id);
+        let mut sample = Sample::new(parent, WriteMode::Merge);
+        sample.key = streams[3].key.clone();
+        world.seal(&sample, &[row(1, version, "b")])
+    };
+    let second = process();
+    asked(&second).await;
+    commits[3] = Some(second.commit(&next(&commits[3], 2)).await.unwrap());
+    let (heads, words) = asked(&process()).await;
+    assert_eq!(
+        (heads, words.as_str()),
+        (commits.clone(), "open show_commits")
+    );
+    // What another machine commits is seen, at once by its own look and by the next process.
+    let third = process();
+    asked(&third).await;
+    let theirs = world
+        .snowflake()
+        .commit(&next(&commits[3], 3))
+        .await
+        .unwrap();
+    assert_eq!(
+        third.head(&streams[3].key).await.unwrap(),
+        Some(theirs.clone())
+    );
+    commits[3] = Some(theirs);
+    let (heads, words) = asked(&process()).await;
+    assert_eq!(
+        (heads, words.as_str()),
+        (commits.clone(), "open show_commits look_all")
+    );
+    // A file that lies costs one conflict, and is forgotten.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let id = commits[3].as_ref().unwrap().id.to_string();
+    let lie = text.replace(&id, "01K00000000000000000000009");
+    fs::replace(&file, lie.as_bytes(), |_| {}).unwrap();
+    let misled = process();
+    let (heads, _) = asked(&misled).await;
+    let error = misled.commit(&next(&heads[3], 4)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let (heads, _) = asked(&process()).await;
+    assert_eq!(heads, commits);
+    fs::replace(&file, b"not JSON", |_| {}).unwrap();
+    let (heads, _) = asked(&process()).await;
+    assert_eq!(heads, commits);
+}
+
 /// Changes the answer to one kind of step, the first times that it is asked.
 #[derive(Clone)]
 struct Lying {
@@ -459,7 +552,7 @@ async fn lied_to(
     step: &'static str,
     times: u64,
     change: fn(&mut Answer) -> std::result::Result<(), Failure>,
-) -> (Result<overlock_core::Commit>, Vec<Row>) {
+) -> (Result<Commit>, Vec<Row>) {
     let world = World::new();
     let package = world.seal(&Sample::new(None, WriteMode::Merge), &[row(1, 1, "a")]);
     let lying = Lying {

@@ -20,11 +20,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use overlock_core::{CommitId, Error, ErrorKind, Redactor, Secret};
+use overlock_core::{CommitId, Error, ErrorKind, Part, Redactor, Secret};
 use overlock_package::sample::key;
 use overlock_snowflake::{
-    Account, Answer, Auth, Failure, Place, Session, SnowflakeWarehouse, Step, Tag, Warehouse,
-    target,
+    Account, Answer, Auth, Bucket, Failure, Place, Session, SnowflakeWarehouse, Step, Tag,
+    Warehouse, target,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -526,20 +526,28 @@ fn file(bytes: usize) -> (tempfile::TempDir, Vec<u8>, Step) {
         .map(|at| u8::try_from(at * 7 % 251).unwrap())
         .collect();
     std::fs::write(&path, &content).unwrap();
-    let sha256 = format!("{:x}", Sha256::digest(&content));
+    let part = Part {
+        name: "part-00001.parquet".to_owned(),
+        rows: 1,
+        bytes: bytes as u64,
+        sha256: format!("{:x}", Sha256::digest(&content)),
+    };
     let step = Step::Upload {
         stage: place().name("_OVERLOCK_STAGE"),
         prefix: "support/tickets/01K0/".to_owned(),
-        file: path,
-        bytes: bytes as u64,
-        sha256,
+        dir: dir.path().to_owned(),
+        files: vec![part],
     };
     (dir, content, step)
 }
 
 fn upload(step: &Step, info: Value, material: Value) -> Canned {
-    let Step::Upload { file, .. } = step else {
+    let Step::Upload { dir, files, .. } = step else {
         panic!()
+    };
+    let file = match files.as_slice() {
+        [one] => dir.join(&one.name),
+        _ => dir.join("*.parquet"),
     };
     good(json!({
         "command": "UPLOAD", "src_locations": [file], "parallel": 4, "threshold": 209_715_200,
@@ -633,6 +641,137 @@ async fn files_reach_every_cloud_as_they_are() {
             _ => assert!(put.headers.get("authorization").is_none()),
         }
     }
+}
+
+/// Three files, and the step that sends them.
+fn files() -> (tempfile::TempDir, Step) {
+    let (dir, content, mut step) = file(100_000);
+    let Step::Upload { files, .. } = &mut step else {
+        panic!()
+    };
+    for number in 2..=3 {
+        let mut part = files[0].clone();
+        part.name = format!("part-0000{number}.parquet");
+        std::fs::write(dir.path().join(&part.name), &content).unwrap();
+        files.push(part);
+    }
+    // What else is there stays there.
+    std::fs::write(dir.path().join("other.parquet"), "mine").unwrap();
+    (dir, step)
+}
+
+/// What was put where, sorted.
+fn put(server: &Server) -> Vec<(String, usize)> {
+    let puts = server.statements().into_iter();
+    let puts = puts.filter(|seen| seen.method == "PUT");
+    let mut puts: Vec<_> = puts.map(|seen| (seen.path, seen.body.len())).collect();
+    puts.sort();
+    puts
+}
+
+fn parts(folder: &str) -> Vec<(String, usize)> {
+    let part = |number| (format!("{folder}/part-0000{number}.parquet"), 100_000);
+    (1..=3).map(part).collect()
+}
+
+#[tokio::test]
+async fn one_statement_sends_all_files_of_a_package_and_nothing_else() {
+    for name in 0..3 {
+        let server = Server::start(Vec::new()).await;
+        let (kind, info) = stages(server.port).swap_remove(name);
+        let (_dir, step) = files();
+        let canned = upload(&step, info, Value::Null);
+        server.answers.lock().unwrap().push_back(canned);
+        let answer = server.session().await.run(&step).await;
+        let answer = answer.unwrap_or_else(|failure| panic!("{kind}: {failure:?}"));
+        assert_eq!(answer.rows.len(), 3, "{kind}");
+        let folder = match kind {
+            "azure" => "/storage/container/some/prefix",
+            _ => "/storage/some/prefix",
+        };
+        assert_eq!(put(&server), parts(folder), "{kind}");
+        let asked = server.statements().into_iter();
+        assert_eq!(asked.filter(|seen| seen.method == "POST").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn where_one_statement_has_room_for_one_file_each_gets_its_own() {
+    let server = Server::start(Vec::new()).await;
+    let (_dir, step) = files();
+    let Step::Upload {
+        stage,
+        prefix,
+        dir,
+        files,
+    } = &step
+    else {
+        panic!()
+    };
+    let presigned = |name: &str| {
+        json!({
+            "locationType": "GCS", "location": "storage/", "creds": {},
+            "presignedUrl": format!("http://127.0.0.1:{}/storage/some/prefix/{name}", server.port),
+        })
+    };
+    let mut canned = vec![upload(&step, presigned("*.parquet"), Value::Null)];
+    for part in files {
+        let one = Step::Upload {
+            stage: stage.clone(),
+            prefix: prefix.clone(),
+            dir: dir.clone(),
+            files: vec![part.clone()],
+        };
+        canned.push(upload(&one, presigned(&part.name), Value::Null));
+    }
+    server.answers.lock().unwrap().extend(canned);
+    let answer = server.session().await.run(&step).await;
+    assert_eq!(
+        answer
+            .unwrap_or_else(|failure| panic!("{failure:?}"))
+            .rows
+            .len(),
+        3
+    );
+    assert_eq!(put(&server), parts("/storage/some/prefix"));
+}
+
+#[tokio::test]
+async fn files_reach_a_bucket_of_ones_own_without_a_statement() {
+    let server = Server::start(Vec::new()).await;
+    let (_dir, step) = files();
+    let secret = |text: &str| Secret::new(text);
+    let bucket = |login| Bucket {
+        url: "s3://storage/deep".parse().unwrap(),
+        login,
+    };
+    let warehouse = || server.warehouse(Auth::Password(secret("x")), Redactor::default());
+    let missing = warehouse().external_stage(&bucket(vec![("region", secret("eu-central-1"))]));
+    let error = missing.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.hint_text().unwrap().contains("secret_access_key"));
+    let login = vec![
+        ("region", secret("eu-central-1")),
+        ("access_key_id", secret("AKIA")),
+        ("secret_access_key", secret("a-secret-of-the-storage")),
+        (
+            "endpoint",
+            Secret::new(format!("http://127.0.0.1:{}", server.port)),
+        ),
+    ];
+    let warehouse = warehouse().external_stage(&bucket(login)).unwrap();
+    let mut session = warehouse.open(&tag()).await.unwrap_or_else(|_| panic!());
+    session
+        .run(&step)
+        .await
+        .unwrap_or_else(|failure| panic!("{failure:?}"));
+    assert_eq!(put(&server), parts("/storage/deep/support/tickets/01K0"));
+    let seen = server.seen();
+    assert!(seen.iter().all(|seen| seen.method == "PUT"), "{seen:?}");
+    let signed = seen
+        .iter()
+        .all(|seen| seen.header("authorization").contains("/eu-central-1/s3/"));
+    assert!(signed, "{seen:?}");
 }
 
 type Padding = cbc::cipher::block_padding::Pkcs7;

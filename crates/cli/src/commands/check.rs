@@ -101,7 +101,7 @@ async fn all(app: &App, project: &Project, arguments: &Check, checks: &mut Check
         let label = format!("pipeline {}: destination", pipeline.name);
         let opened = app
             .destination(project, pipeline.destination.as_deref())
-            .and_then(|to| app.open_destination(&to, pipeline, Arc::new(SystemClock)));
+            .and_then(|to| app.open_destination(&to, pipeline, Arc::new(SystemClock), None));
         let checked = match opened {
             Ok(destination) => destination.check().await.map_err(Failure::from),
             Err(failure) => Err(failure),

@@ -129,11 +129,10 @@ fn walk(project: &Project, node: &Node, path: &mut Vec<String>, lines: &mut Vec<
 
 /// Whether a path belongs to a secret key of a destination, or of its source's connector.
 fn is_secret(project: &Project, path: &[String]) -> bool {
-    if let [section, _, auth, key] = path
+    if let [section, _, table, key] = path
         && section == "destination"
-        && auth == "auth"
     {
-        return snowflake::SECRETS.contains(&key.as_str());
+        return snowflake::SECRETS.contains(&(table.as_str(), key.as_str()));
     }
     let [section, name, rest @ ..] = path else {
         return false;

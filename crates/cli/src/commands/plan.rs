@@ -84,7 +84,7 @@ pub(crate) fn run(app: &App, arguments: &Plan) -> Outcome<u8> {
                 dir.display().to_string()
             }
             DestinationSettings::Snowflake(table) => {
-                let place = table.place(&pipeline.source);
+                let target = table.target(&pipeline.source, &plan.key(&stream.name));
                 if arguments.ddl {
                     let package = first_package(&stream, settings, &pipeline)?;
                     let at = SystemClock.now();
@@ -94,11 +94,9 @@ pub(crate) fn run(app: &App, arguments: &Plan) -> Outcome<u8> {
                         "-- {}.{}: the first commit\n",
                         pipeline.name, stream.name
                     );
-                    sql.push_str(&overlock_snowflake::ddl(&package, &place, policy, at)?);
+                    sql.push_str(&overlock_snowflake::ddl(&package, &target, policy, at)?);
                 }
-                place
-                    .name(overlock_snowflake::normalized(stream.name.as_str()))
-                    .to_string()
+                target.table.to_string()
             }
         };
         let mode = |mode: String| mode.replace("FullRefresh", "full refresh").to_lowercase();

@@ -184,7 +184,8 @@ impl Job<'_> {
             self.how.max_api_calls,
         )?;
         let to = app.destination(self.project, settings.destination.as_deref())?;
-        let destination = app.open_destination(&to, settings, Arc::clone(&self.clock))?;
+        let clock = Arc::clone(&self.clock);
+        let destination = app.open_destination(&to, settings, clock, Some(&work_dir))?;
         let mut options = self.options(settings, &work_dir)?;
         // A folder keeps the order of rows, a table does not.
         options.settings.row_numbers = matches!(to, DestinationSettings::Snowflake(_));

@@ -219,7 +219,7 @@ fn open(
     pipeline: &PipelineSettings,
 ) -> Outcome<Arc<dyn Destination>> {
     let destination = app.destination(project, pipeline.destination.as_deref())?;
-    app.open_destination(&destination, pipeline, Arc::new(SystemClock))
+    app.open_destination(&destination, pipeline, Arc::new(SystemClock), None)
 }
 
 /// The streams that the file names, and those that have a table already.

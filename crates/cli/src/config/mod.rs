@@ -278,8 +278,8 @@ impl Project {
         let schema = files::project_schema();
         let pointer = "/properties/destination/additionalProperties";
         let mut node = self.settle(node, &schema, pointer, name)?;
-        for secret in snowflake::SECRETS {
-            self.resolve(&mut node, &["auth", secret])?;
+        for (table, secret) in snowflake::SECRETS {
+            self.resolve(&mut node, &[table, secret])?;
         }
         Ok(match Self::typed(&node.to_json())? {
             DestinationTable::Local { path } => DestinationSettings::Local(self.root.join(path)),

@@ -2,7 +2,7 @@
 //!
 //! It knows the part of JSON Schema that our own schemas use, and a few words of ours: `x-overlock-choose`
 //! (the key that picks one of `oneOf`), `x-overlock-names` (what the keys of a table may look like),
-//! `x-overlock-secret`, and the formats `overlock-duration`, `overlock-instant`, `overlock-url`, `cron`
+//! `x-overlock-secret`, and the formats `overlock-duration`, `overlock-instant`, `overlock-url`, `overlock-host`, `cron`
 //! and `timezone`. It never shows a value that may be a secret.
 
 use overlock_core::text::printable;
@@ -255,6 +255,12 @@ impl<'a> Checker<'a> {
                 .is_err()
                 .then(|| "write a date or RFC 3339, such as 2026-01-31T09:30:00Z".to_owned()),
             Some("overlock-url") => url_problem(text).map(ToOwned::to_owned),
+            Some("overlock-host") => {
+                let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+                let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+                (!begins || !text.bytes().all(good))
+                    .then(|| "write a name without https:// and without a path".to_owned())
+            }
             Some("cron") => schedule::cron_problem(text),
             Some("timezone") => schedule::zone_problem(text),
             _ => None,

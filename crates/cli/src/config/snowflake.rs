@@ -1,7 +1,10 @@
 //! `[destination.NAME]` with `kind = "snowflake"`.
 
-use overlock_core::{Secret, SourceName};
-use overlock_snowflake::{Account, Auth, CompatColumns, Identity, Place, Policy, normalized};
+use overlock_core::{Error, ErrorKind, Result, Secret, SourceName, SyncKey};
+use overlock_snowflake::{
+    Account, Auth, Bucket, CompatColumns, ExternalStage, Identity, Place, Policy, Target,
+    normalized,
+};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use url::Url;
@@ -21,6 +24,7 @@ pub(crate) struct SnowflakeTable {
     database: String,
     schema: Option<String>,
     auth: AuthTable,
+    stage: Option<StageTable>,
     #[serde(default)]
     compat_columns: CompatColumns,
     test_url: Option<String>,
@@ -45,8 +49,33 @@ enum AuthKind {
     Token,
 }
 
-/// Keys of `auth` that are secrets.
-pub(crate) const SECRETS: [&str; 4] = ["private_key", "passphrase", "password", "token"];
+/// A stage in a bucket of one's own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageTable {
+    url: String,
+    storage_integration: Option<String>,
+    region: Option<String>,
+    endpoint: Option<String>,
+    access_key_id: Option<String>,
+    secret_access_key: Option<String>,
+    session_token: Option<String>,
+    sas_token: Option<String>,
+    account_key: Option<String>,
+}
+
+/// Keys of its tables that are secrets.
+pub(crate) const SECRETS: [(&str, &str); 9] = [
+    ("auth", "private_key"),
+    ("auth", "passphrase"),
+    ("auth", "password"),
+    ("auth", "token"),
+    ("stage", "access_key_id"),
+    ("stage", "secret_access_key"),
+    ("stage", "session_token"),
+    ("stage", "sas_token"),
+    ("stage", "account_key"),
+];
 
 impl SnowflakeTable {
     /// Where the rows of a source go: its own schema, unless one is named.
@@ -68,6 +97,52 @@ impl SnowflakeTable {
             },
             compat_columns: self.compat_columns,
         }
+    }
+
+    /// Where a stream's rows and its state live.
+    pub(crate) fn target(&self, source: &SourceName, key: &SyncKey) -> Target {
+        overlock_snowflake::target(&self.place(source), key).over(self.external_stage().as_ref())
+    }
+
+    /// The stage in a bucket of one's own, if there is one.
+    pub(crate) fn external_stage(&self) -> Option<ExternalStage> {
+        let stage = self.stage.as_ref()?;
+        let integration = stage.storage_integration.as_deref();
+        Some(ExternalStage {
+            url: format!("{}/", stage.url.trim_end_matches('/')),
+            storage_integration: integration.map(normalized),
+        })
+    }
+
+    /// Its bucket, and how to log in there.
+    ///
+    /// # Errors
+    /// `Config` for a URL that is none.
+    pub(crate) fn bucket(&self) -> Result<Option<Bucket>> {
+        let Some(stage) = &self.stage else {
+            return Ok(None);
+        };
+        let url = Url::parse(&stage.url).map_err(|error| {
+            Error::new(ErrorKind::Config, "read the `url` of the stage")
+                .source(error)
+                .hint("write `s3://bucket/path`")
+        })?;
+        let login = [
+            ("region", &stage.region),
+            ("endpoint", &stage.endpoint),
+            ("access_key_id", &stage.access_key_id),
+            ("secret_access_key", &stage.secret_access_key),
+            ("session_token", &stage.session_token),
+            ("sas_token", &stage.sas_token),
+            ("account_key", &stage.account_key),
+        ];
+        let login = login
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, Secret::new(value.clone()?))));
+        Ok(Some(Bucket {
+            url,
+            login: login.collect(),
+        }))
     }
 
     /// Who asks, for what `check` says.
@@ -112,6 +187,10 @@ fn text(description: &str) -> Json {
     json!({"type": "string", "description": description})
 }
 
+fn host(description: &str) -> Json {
+    json!({"type": "string", "format": "overlock-host", "description": description})
+}
+
 fn secret(description: &str) -> Json {
     let mut schema = super::files::secret_schema();
     if let Some(object) = schema.as_object_mut() {
@@ -142,8 +221,8 @@ pub(crate) fn schema() -> Json {
         "description": "A schema of a Snowflake database.",
         "properties": {
             "kind": {"type": "string", "const": "snowflake"},
-            "account": text("Account identifier, such as `myorg-myaccount`."),
-            "host": text("Host, if it is not <account>.snowflakecomputing.com: PrivateLink and other domains."),
+            "account": host("Account identifier, such as `myorg-myaccount`."),
+            "host": host("Host, if it is not <account>.snowflakecomputing.com: PrivateLink and other domains."),
             "user": text("Login name of the user."),
             "role": text("Role; the user's default if left out."),
             "warehouse": text("Warehouse that runs the statements; the user's default if left out."),
@@ -160,6 +239,28 @@ pub(crate) fn schema() -> Json {
                     auth("oauth", &[("token", "OAuth access token.")], &["token"]),
                     auth("token", &[("token", "Programmatic access token.")], &["token"]),
                 ],
+            },
+            "stage": {
+                "type": "object",
+                "description": "A stage in a bucket of your own, instead of the one that Snowflake keeps.",
+                "properties": {
+                    "url": text("`s3://bucket/path`, `gcs://bucket/path` or \
+                        `azure://account.blob.core.windows.net/container/path`."),
+                    "storage_integration": text("Storage integration through which Snowflake reads it."),
+                    "region": text("Region of an S3 bucket."),
+                    "endpoint": {
+                        "type": "string",
+                        "format": "overlock-url",
+                        "description": "Address of an S3 bucket, if it is not Amazon's own.",
+                    },
+                    "access_key_id": secret("Access key of S3, or HMAC key of Google Cloud."),
+                    "secret_access_key": secret("Its secret."),
+                    "session_token": secret("Of a temporary access key."),
+                    "sas_token": secret("Shared access signature of Azure."),
+                    "account_key": secret("Account key of Azure."),
+                },
+                "required": ["url"],
+                "additionalProperties": false,
             },
             "compat_columns": {
                 "type": "string",

@@ -1,7 +1,9 @@
 //! Snowflake over the wire: the driver, guarded.
 
+mod cipher;
 mod codes;
 mod config;
+mod external;
 mod login;
 mod session;
 mod upload;
@@ -9,4 +11,5 @@ mod wire;
 
 pub(crate) use codes::AGAIN;
 pub use config::{Account, Auth};
+pub use external::Bucket;
 pub use session::SnowflakeWarehouse;

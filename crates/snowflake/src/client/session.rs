@@ -14,6 +14,7 @@ use snowflake_api::{
 use url::Url;
 
 use super::config::{Account, Auth};
+use super::external::{Bucket, External};
 use super::login::{Key, Login};
 use super::upload::Upload;
 use super::wire::{SharedSession, Wire};
@@ -33,6 +34,7 @@ pub struct SnowflakeWarehouse {
     key: Option<Key>,
     base: Url,
     client: reqwest::Client,
+    external: Option<External>,
     redactor: Redactor,
 }
 
@@ -72,8 +74,18 @@ impl SnowflakeWarehouse {
             key,
             base,
             client,
+            external: None,
             redactor,
         })
+    }
+
+    /// Sends files to a bucket of the user's own instead of the stage that Snowflake keeps.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn external_stage(mut self, bucket: &Bucket) -> overlock_core::Result<Self> {
+        self.external = Some(bucket.open(self.account.test_url.is_some())?);
+        Ok(self)
     }
 
     /// The public key's fingerprint, as `DESC USER` shows it; `None` without a key.
@@ -124,6 +136,7 @@ impl Warehouse for SnowflakeWarehouse {
             api,
             session,
             tag: tag.clone(),
+            external: self.external.clone(),
             is_stand_in,
         }))
     }
@@ -133,22 +146,58 @@ struct WireSession {
     api: SnowflakeApi,
     session: SharedSession,
     tag: Tag,
+    external: Option<External>,
     is_stand_in: bool,
 }
 
 #[async_trait]
 impl Session for WireSession {
     async fn run(&mut self, step: &Step) -> Result<Answer> {
-        let upload = match step {
+        if let Some(external) = &self.external
+            && let Some(answer) = external.run(step).await
+        {
+            return answer;
+        }
+        let answer = self.execute(step).await?;
+        match step {
             Step::Upload {
-                file,
-                bytes,
-                sha256,
-                ..
-            } => Some(Upload {
-                file: file.clone(),
-                bytes: *bytes,
-                sha256: sha256.clone(),
+                stage,
+                prefix,
+                dir,
+                files,
+            } if files.len() > 1 && self.session.has_unsent() => {
+                let mut answers = Answer::default();
+                for part in files {
+                    let one = Step::Upload {
+                        stage: stage.clone(),
+                        prefix: prefix.clone(),
+                        dir: dir.clone(),
+                        files: vec![part.clone()],
+                    };
+                    let answer = self.execute(&one).await?;
+                    answers.columns = answer.columns;
+                    answers.rows.extend(answer.rows);
+                }
+                Ok(answers)
+            }
+            _ => Ok(answer),
+        }
+    }
+
+    async fn close(&mut self) {
+        if self.api.close_session().await.is_err() {
+            tracing::debug!("A session was not closed; it ends by itself.");
+        }
+    }
+}
+
+impl WireSession {
+    /// Runs one statement.
+    async fn execute(&mut self, step: &Step) -> Result<Answer> {
+        let upload = match step {
+            Step::Upload { dir, files, .. } => Some(Upload {
+                dir: dir.clone(),
+                files: files.clone(),
             }),
             _ => None,
         };
@@ -167,14 +216,6 @@ impl Session for WireSession {
         }
     }
 
-    async fn close(&mut self) {
-        if self.api.close_session().await.is_err() {
-            tracing::debug!("A session was not closed; it ends by itself.");
-        }
-    }
-}
-
-impl WireSession {
     /// Says in the query history whose statement it is.
     fn comment(&self, step: &Step) -> String {
         let Tag { key, id } = &self.tag;

@@ -1,49 +1,57 @@
 //! Sending a file to where a PUT says: S3, Azure, Google Cloud Storage.
 //!
-//! The server says where to, with credentials for that place alone; what is sent is decided here: the one file
-//! of the step, never a path or pattern from the answer. A file is streamed; whatever breaks, the commit begins
-//! again with a new PUT, which brings new credentials.
+//! The server says where to, with credentials for that place alone; what is sent is decided here: the files
+//! of the step, never a path or pattern from the answer. Files are streamed, some at a time; whatever breaks, the
+//! commit begins again with a new PUT, which brings new credentials.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use aes::cipher::{BlockEncryptMut as _, KeyInit as _, KeyIvInit as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cbc::cipher::block_padding::Pkcs7;
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderName, HeaderValue, header};
 use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as ObjectPath;
 use object_store::{
-    Attribute, Attributes, ObjectStore as _, PutMultipartOptions, PutOptions, PutPayload,
+    Attribute, Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
 };
-use overlock_core::{Error, ErrorKind};
-use rand::Rng as _;
+use overlock_core::{Error, ErrorKind, Part};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::cipher::{BLOCK, Cipher, EncryptionMaterial, Encryptor};
 use super::codes::AGAIN;
+use super::external::broken;
+use crate::step::put_path;
 use crate::warehouse::{Failure, Result};
 
-/// The file that a PUT means.
+/// The files that a PUT means, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Upload {
-    pub(crate) file: PathBuf,
-    pub(crate) bytes: u64,
-    /// In hex.
-    pub(crate) sha256: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Vec<Part>,
 }
+
+/// What became of them.
+pub(crate) struct Sent {
+    /// The answer that a statement would have.
+    pub(crate) answer: Value,
+    /// Whether they were sent; if not, the place that the server named has room for one file (a presigned URL).
+    pub(crate) is_all: bool,
+}
+
+/// Files on their way at once.
+pub(crate) const FILES_AT_ONCE: usize = 4;
 
 /// Bytes in memory at once, twice.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Bytes of one part on S3, which wants at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
-
-const BLOCK: usize = 16;
 
 /// Where storage of Snowflake lies; PrivateLink and FIPS end points end like this as well.
 const STORAGE_DOMAINS: [&str; 7] = [
@@ -85,43 +93,28 @@ struct Credentials {
     gcs_access_token: Option<String>,
 }
 
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EncryptionMaterial {
-    query_stage_master_key: String,
-    query_id: String,
-    smk_id: i64,
-}
-
-/// How a file is encrypted, and what its receiver must know for that.
-struct Cipher {
-    key: Vec<u8>,
-    iv: [u8; BLOCK],
-    wrapped: String,
-    description: String,
-}
-
-/// Sends `expected` to where `answer` says; gives the answer that a statement would have.
+/// Sends `expected` to where `answer` says.
 pub(crate) async fn run(
     client: &reqwest::Client,
     base: &Url,
     is_stand_in: bool,
     answer: &Value,
     expected: Option<Upload>,
-) -> Result<Value> {
+) -> Result<Sent> {
     let Some(upload) = expected else {
         return Err(Failure::refused("send a file that no step named"));
     };
-    let named: Vec<&str> = answer
+    let named: Vec<&Path> = answer
         .pointer("/data/src_locations")
         .and_then(Value::as_array)
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
+        .map(Path::new)
         .collect();
-    if named.iter().map(Path::new).collect::<Vec<_>>() != [upload.file.as_path()] {
+    if named != [put_path(&upload.dir, &upload.files)] {
         return Err(Failure::refused(
-            "send what the server names instead of the file that was meant",
+            "send what the server names instead of the files that were meant",
         ));
     }
     let unreadable = |what: &str| Failure::refused(format!("read where to send a file: {what}"));
@@ -136,32 +129,37 @@ pub(crate) async fn run(
             EncryptionMaterial::deserialize(value).map_err(|_| unreadable("encryptionMaterial"))?,
         ),
     };
-    let cipher = material.as_ref().map(Cipher::new).transpose()?;
-    let name = upload
-        .file
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-        .to_owned();
-    let place = Sending {
-        client,
-        base,
-        is_stand_in,
-        upload: &upload,
-        name: &name,
-        cipher,
-    };
-    match info.location_type.as_str() {
-        "S3" => place.to_s3(&info).await?,
-        "AZURE" => place.to_azure(&info).await?,
-        "GCS" => place.to_gcs(&info).await?,
-        other => {
-            let other = overlock_core::text::printable(other);
-            return Err(Failure::refused(format!(
-                "send a file to a stage of the kind `{other}`"
-            )));
-        }
+    if upload.files.len() > 1 && info.presigned().is_some() {
+        return Ok(Sent {
+            answer: uploaded(&[], answer),
+            is_all: false,
+        });
     }
+    let sendings = upload.files.iter().map(|part| {
+        Ok(Sending {
+            client,
+            base,
+            is_stand_in,
+            info: &info,
+            part,
+            file: upload.dir.join(&part.name),
+            cipher: material.as_ref().map(Cipher::new).transpose()?,
+        })
+    });
+    let sendings = sendings.collect::<Result<Vec<_>>>()?;
+    let sent: Vec<_> = sendings.iter().map(Sending::send).collect();
+    stream::iter(sent)
+        .buffer_unordered(FILES_AT_ONCE)
+        .try_collect::<()>()
+        .await?;
+    Ok(Sent {
+        answer: uploaded(&upload.files, answer),
+        is_all: true,
+    })
+}
+
+/// What a statement would answer.
+fn uploaded(files: &[Part], answer: &Value) -> Value {
     let columns = [
         "source",
         "target",
@@ -172,34 +170,63 @@ pub(crate) async fn run(
         "status",
         "message",
     ];
-    let size = upload.bytes.to_string();
     let rowtype: Vec<Value> = columns
         .iter()
         .map(|name| json!({"name": name, "type": "text", "nullable": true}))
         .collect();
-    Ok(json!({
+    let rows: Vec<Value> = files
+        .iter()
+        .map(|part| {
+            let (name, size) = (&part.name, part.bytes.to_string());
+            json!([name, name, size, size, "NONE", "NONE", "UPLOADED", ""])
+        })
+        .collect();
+    json!({
         "success": true, "code": null, "message": null,
         "data": {
-            "rowtype": rowtype,
-            "rowset": [[name, name, size, size, "NONE", "NONE", "UPLOADED", ""]],
-            "total": 1, "returned": 1, "queryId": answer.pointer("/data/queryId").cloned().unwrap_or(json!("")),
+            "rowtype": rowtype, "total": rows.len(), "returned": rows.len(), "rowset": rows,
+            "queryId": answer.pointer("/data/queryId").cloned().unwrap_or(json!("")),
             "parameters": [], "finalRoleName": "", "statementTypeId": 0, "version": 1,
         }
-    }))
+    })
 }
 
+/// One file on its way.
 struct Sending<'a> {
     client: &'a reqwest::Client,
     base: &'a Url,
     is_stand_in: bool,
-    upload: &'a Upload,
-    name: &'a str,
+    info: &'a StageInfo,
+    part: &'a Part,
+    file: PathBuf,
     cipher: Option<Cipher>,
 }
 
+impl StageInfo {
+    fn presigned(&self) -> Option<&str> {
+        self.presigned_url
+            .as_deref()
+            .filter(|text| !text.is_empty())
+    }
+}
+
 impl Sending<'_> {
+    async fn send(&self) -> Result<()> {
+        match self.info.location_type.as_str() {
+            "S3" => self.to_s3().await,
+            "AZURE" => self.to_azure().await,
+            "GCS" => self.to_gcs().await,
+            other => {
+                let other = overlock_core::text::printable(other);
+                Err(Failure::refused(format!(
+                    "send a file to a stage of the kind `{other}`"
+                )))
+            }
+        }
+    }
+
     fn digest(&self) -> String {
-        let hex = self.upload.sha256.as_bytes().chunks(2);
+        let hex = self.part.sha256.as_bytes().chunks(2);
         let bytes: Vec<u8> = hex
             .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
             .collect();
@@ -209,8 +236,8 @@ impl Sending<'_> {
     fn length(&self) -> u64 {
         let block = BLOCK as u64;
         match self.cipher {
-            Some(_) => (self.upload.bytes / block + 1) * block,
-            None => self.upload.bytes,
+            Some(_) => (self.part.bytes / block + 1) * block,
+            None => self.part.bytes,
         }
     }
 
@@ -245,14 +272,15 @@ impl Sending<'_> {
         }
         let prefix = prefix.trim_matches('/');
         let path = if prefix.is_empty() {
-            self.name.to_owned()
+            self.part.name.clone()
         } else {
-            format!("{prefix}/{}", self.name)
+            format!("{prefix}/{}", self.part.name)
         };
         Ok((bucket, path))
     }
 
-    async fn to_s3(&self, info: &StageInfo) -> Result<()> {
+    async fn to_s3(&self) -> Result<()> {
+        let info = self.info;
         let (bucket, path) = self.split(&info.location)?;
         let region = info.region.as_deref().unwrap_or("us-east-1");
         let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
@@ -277,8 +305,8 @@ impl Sending<'_> {
             .with_token(creds.aws_token.clone().unwrap_or_default())
             .build()
             .map_err(|_| Failure::refused("prepare an upload to S3"))?;
-        let path = object_store::path::Path::parse(path)
-            .map_err(|_| Failure::refused("read where to send a file"))?;
+        let path =
+            ObjectPath::parse(path).map_err(|_| Failure::refused("read where to send a file"))?;
         let mut attributes = Attributes::new();
         let mut note = |name: &'static str, value: String| {
             attributes.insert(Attribute::Metadata(name.into()), value.into());
@@ -289,49 +317,12 @@ impl Sending<'_> {
             note("x-amz-iv", STANDARD.encode(cipher.iv));
             note("x-amz-matdesc", cipher.description.clone());
         }
-        let broken = |_: object_store::Error| Failure::lost("send a file to S3");
-        let mut chunks = self.chunks()?;
-        if self.length() <= PART_BYTES as u64 {
-            let mut whole = Vec::new();
-            while let Some(chunk) = chunks.next().await {
-                whole.extend_from_slice(&chunk?);
-            }
-            let options = PutOptions {
-                attributes,
-                ..PutOptions::default()
-            };
-            store
-                .put_opts(&path, PutPayload::from(whole), options)
-                .await
-                .map_err(broken)?;
-            return Ok(());
-        }
-        let options = PutMultipartOptions {
-            attributes,
-            ..PutMultipartOptions::default()
-        };
-        let mut parts = store
-            .put_multipart_opts(&path, options)
-            .await
-            .map_err(broken)?;
-        let mut part = Vec::new();
-        while let Some(chunk) = chunks.next().await {
-            part.extend_from_slice(&chunk?);
-            if part.len() >= PART_BYTES {
-                parts
-                    .put_part(std::mem::take(&mut part).into())
-                    .await
-                    .map_err(broken)?;
-            }
-        }
-        if !part.is_empty() {
-            parts.put_part(part.into()).await.map_err(broken)?;
-        }
-        parts.complete().await.map_err(broken)?;
-        Ok(())
+        let chunks = self.chunks()?;
+        send_object(&store, &path, attributes, self.length(), chunks).await
     }
 
-    async fn to_azure(&self, info: &StageInfo) -> Result<()> {
+    async fn to_azure(&self) -> Result<()> {
+        let info = self.info;
         let (container, path) = self.split(&info.location)?;
         let account = info.storage_account.as_deref().unwrap_or_default();
         let endpoint = info.end_point.as_deref().filter(|text| !text.is_empty());
@@ -356,13 +347,10 @@ impl Sending<'_> {
         self.put(url, &headers).await
     }
 
-    async fn to_gcs(&self, info: &StageInfo) -> Result<()> {
+    async fn to_gcs(&self) -> Result<()> {
+        let info = self.info;
         let mut headers = Vec::new();
-        let presigned = info
-            .presigned_url
-            .as_deref()
-            .filter(|text| !text.is_empty());
-        let url = if let Some(presigned) = presigned {
+        let url = if let Some(presigned) = info.presigned() {
             self.url(presigned)?
         } else {
             let (bucket, path) = self.split(&info.location)?;
@@ -418,37 +406,90 @@ impl Sending<'_> {
     }
 
     /// The file's bytes, encrypted if they must be.
-    fn chunks(&self) -> Result<BoxStream<'static, Result<Bytes>>> {
-        let unreadable = |error: std::io::Error| {
-            Failure::Refused(Error::new(ErrorKind::Io, "read a file of a package").source(error))
-        };
-        let mut file = std::fs::File::open(&self.upload.file).map_err(unreadable)?;
-        let mut cipher = self.cipher.as_ref().map(Cipher::encryptor).transpose()?;
-        let (sender, receiver) = tokio::sync::mpsc::channel(1);
-        tokio::task::spawn_blocking(move || {
-            loop {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = fill(&mut file, &mut chunk);
-                let is_last = !matches!(read, Ok(CHUNK_BYTES));
-                let chunk = read.map_err(unreadable).map(|length| {
-                    chunk.truncate(length);
-                    match &mut cipher {
-                        Some(cipher) => Bytes::from(cipher.take(chunk, is_last)),
-                        None => Bytes::from(chunk),
-                    }
-                });
-                // Nobody listens any more if the request broke.
-                if sender.blocking_send(chunk).is_err() || is_last {
-                    return;
-                }
-            }
-        });
-        Ok(stream::unfold(receiver, |mut receiver| async move {
-            let chunk = receiver.recv().await?;
-            Some((chunk, receiver))
-        })
-        .boxed())
+    fn chunks(&self) -> Result<Chunks> {
+        let cipher = self.cipher.as_ref().map(Cipher::encryptor).transpose()?;
+        chunks(&self.file, cipher)
     }
+}
+
+/// The bytes of a file, a piece at a time.
+pub(crate) type Chunks = BoxStream<'static, Result<Bytes>>;
+
+/// Sends what comes as one object of `length` bytes: at once if it is small, else in parts.
+pub(crate) async fn send_object(
+    store: &dyn ObjectStore,
+    path: &ObjectPath,
+    attributes: Attributes,
+    length: u64,
+    mut chunks: Chunks,
+) -> Result<()> {
+    let broken = |error| broken("send a file to its stage", &error);
+    if length <= PART_BYTES as u64 {
+        let mut whole = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            whole.extend_from_slice(&chunk?);
+        }
+        let options = PutOptions {
+            attributes,
+            ..PutOptions::default()
+        };
+        let sent = store.put_opts(path, PutPayload::from(whole), options);
+        sent.await.map_err(broken)?;
+        return Ok(());
+    }
+    let options = PutMultipartOptions {
+        attributes,
+        ..PutMultipartOptions::default()
+    };
+    let mut parts = store
+        .put_multipart_opts(path, options)
+        .await
+        .map_err(broken)?;
+    let mut part = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        part.extend_from_slice(&chunk?);
+        if part.len() >= PART_BYTES {
+            let full = std::mem::take(&mut part);
+            parts.put_part(full.into()).await.map_err(broken)?;
+        }
+    }
+    if !part.is_empty() {
+        parts.put_part(part.into()).await.map_err(broken)?;
+    }
+    parts.complete().await.map_err(broken)?;
+    Ok(())
+}
+
+/// Reads a file on a thread of its own, and encrypts it there if it must be.
+pub(crate) fn chunks(file: &Path, mut cipher: Option<Encryptor>) -> Result<Chunks> {
+    let unreadable = |error: std::io::Error| {
+        Failure::Refused(Error::new(ErrorKind::Io, "read a file of a package").source(error))
+    };
+    let mut file = std::fs::File::open(file).map_err(unreadable)?;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = fill(&mut file, &mut chunk);
+            let is_last = !matches!(read, Ok(CHUNK_BYTES));
+            let chunk = read.map_err(unreadable).map(|length| {
+                chunk.truncate(length);
+                match &mut cipher {
+                    Some(cipher) => Bytes::from(cipher.take(chunk, is_last)),
+                    None => Bytes::from(chunk),
+                }
+            });
+            // Nobody listens any more if the request broke.
+            if sender.blocking_send(chunk).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    Ok(stream::unfold(receiver, |mut receiver| async move {
+        let chunk = receiver.recv().await?;
+        Some((chunk, receiver))
+    })
+    .boxed())
 }
 
 /// Reads until the buffer is full or the file ends.
@@ -461,109 +502,4 @@ fn fill(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
         }
     }
     Ok(length)
-}
-
-enum Encryptor {
-    Short(Box<cbc::Encryptor<aes::Aes128>>),
-    Long(Box<cbc::Encryptor<aes::Aes256>>),
-}
-
-impl Encryptor {
-    /// Encrypts whole blocks; the last ones with padding.
-    fn take(&mut self, mut bytes: Vec<u8>, is_last: bool) -> Vec<u8> {
-        if is_last {
-            return match self {
-                Self::Short(cipher) => (**cipher).clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
-                Self::Long(cipher) => (**cipher).clone().encrypt_padded_vec_mut::<Pkcs7>(&bytes),
-            };
-        }
-        // A chunk that is not the last is a whole number of blocks.
-        for block in bytes.chunks_exact_mut(BLOCK) {
-            let block = aes::Block::from_mut_slice(block);
-            match self {
-                Self::Short(cipher) => cipher.encrypt_block_mut(block),
-                Self::Long(cipher) => cipher.encrypt_block_mut(block),
-            }
-        }
-        bytes
-    }
-}
-
-impl Cipher {
-    fn new(material: &EncryptionMaterial) -> Result<Self> {
-        let bad = || Failure::refused("encrypt a file with the key that the stage gave");
-        let master = STANDARD
-            .decode(&material.query_stage_master_key)
-            .map_err(|_| bad())?;
-        let mut key = vec![0; master.len()];
-        let mut iv = [0; BLOCK];
-        rand::rng().fill(key.as_mut_slice());
-        rand::rng().fill(&mut iv);
-        let wrapped = match master.len() {
-            16 => wrap(
-                &aes::Aes128::new_from_slice(&master).map_err(|_| bad())?,
-                &key,
-            ),
-            32 => wrap(
-                &aes::Aes256::new_from_slice(&master).map_err(|_| bad())?,
-                &key,
-            ),
-            _ => return Err(bad()),
-        };
-        let description = json!({
-            "smkId": material.smk_id.to_string(),
-            "queryId": material.query_id,
-            "keySize": (master.len() * 8).to_string(),
-        });
-        Ok(Self {
-            key,
-            iv,
-            wrapped,
-            description: description.to_string(),
-        })
-    }
-
-    fn encryptor(&self) -> Result<Encryptor> {
-        let bad = |_| Failure::refused("encrypt a file with the key that the stage gave");
-        let (key, iv) = (&self.key, &self.iv);
-        Ok(match self.key.len() {
-            16 => Encryptor::Short(Box::new(
-                cbc::Encryptor::new_from_slices(key, iv).map_err(bad)?,
-            )),
-            _ => Encryptor::Long(Box::new(
-                cbc::Encryptor::new_from_slices(key, iv).map_err(bad)?,
-            )),
-        })
-    }
-
-    /// What Azure and Google keep beside the file.
-    fn data(&self, algorithm: &str) -> String {
-        json!({
-            "EncryptionMode": "FullBlob",
-            "WrappedContentKey": {
-                "KeyId": "symmKey1", "EncryptedKey": self.wrapped, "Algorithm": "AES_CBC_256",
-            },
-            "EncryptionAgent": {"Protocol": "1.0", "EncryptionAlgorithm": algorithm},
-            "ContentEncryptionIV": STANDARD.encode(self.iv),
-            "KeyWrappingMetadata": {"EncryptionLibrary": "Java 5.3.0"},
-        })
-        .to_string()
-    }
-}
-
-/// AES-ECB over the padded file key.
-fn wrap<C>(cipher: &C, key: &[u8]) -> String
-where
-    C: aes::cipher::BlockEncrypt + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>,
-{
-    let padding = BLOCK - key.len() % BLOCK;
-    let mut padded = key.to_vec();
-    padded.resize(
-        key.len() + padding,
-        u8::try_from(padding).unwrap_or_default(),
-    );
-    for block in padded.chunks_exact_mut(BLOCK) {
-        cipher.encrypt_block(aes::Block::from_mut_slice(block));
-    }
-    STANDARD.encode(padded)
 }

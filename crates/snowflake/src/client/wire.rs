@@ -44,7 +44,7 @@ pub(crate) struct Session {
     failed: bool,
     /// Why the last request failed.
     failure: Option<Failure>,
-    /// The file that the next PUT means, and nothing else.
+    /// The files that the next PUT means, and nothing else, until they were sent.
     upload: Option<Upload>,
     /// The last statement's id, for the audit trail.
     query_id: Option<String>,
@@ -89,6 +89,11 @@ impl SharedSession {
     /// The next PUT sends this.
     pub(crate) fn expect_upload(&self, upload: Option<Upload>) {
         self.get().upload = upload;
+    }
+
+    /// Whether the last PUT sent nothing, because the place that it was given has room for one file only.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.get().upload.is_some()
     }
 }
 
@@ -240,7 +245,7 @@ impl Wire {
         self.check(&answer, false)?;
         self.note(&word);
         if answer.body.pointer("/data/command").and_then(Value::as_str) == Some("UPLOAD") {
-            let expected = self.session.get().upload.take();
+            let expected = self.session.get().upload.clone();
             let done = upload::run(
                 &self.client,
                 &self.base,
@@ -249,7 +254,10 @@ impl Wire {
                 expected,
             )
             .await?;
-            answer.body = done;
+            if done.is_all {
+                self.session.get().upload = None;
+            }
+            answer.body = done.answer;
         } else if answer.body.pointer("/data/command").is_some() {
             return Err(Failure::refused(
                 "run a statement that would bring a file here",
