@@ -1,6 +1,7 @@
 //! A laboratory: an emulated org, a project folder beside it, the real binary, and an oracle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use overlock_core::{Clock as _, Timestamp};
 use overlock_local::{Table, View};
-use overlock_salesforce::emulator::{SalesforceSandbox, SandboxOptions};
+use overlock_salesforce::emulator::{Expected, SalesforceSandbox, SandboxOptions};
 
 use overlock_snowflake::stand_in::StandIn;
+use serde_json::json;
 
 use crate::rows::{self, Row};
 
@@ -185,9 +187,7 @@ impl Lab {
     pub fn snowflake(mut self) -> Self {
         static DATABASES: AtomicU64 = AtomicU64::new(0);
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
-        let database = format!("LAB_{number}");
-        let made = StandIn::shared().ask(&format!("CREATE DATABASE {database}"));
-        made.unwrap();
+        let database = StandIn::shared().make_database(&format!("LAB_{number}"));
         self.database = Some(database);
         self.write();
         self
@@ -257,13 +257,8 @@ impl Lab {
         match &self.database {
             None => project.push_str("\n[destination.lake]\nkind = \"local\"\npath = \"data\"\n"),
             Some(database) => {
-                let table = format!(
-                    "\n[destination.lake]\nkind = \"snowflake\"\naccount = \"stand-in\"\nuser = \"loader\"\n\
-                     database = \"{database}\"\ntest_url = \"{}\"\n\
-                     auth = {{ kind = \"password\", password = \"cmd:printf stand-in-password\" }}\n",
-                    StandIn::shared().url()
-                );
-                project.push_str(&table);
+                project.push_str("\n[destination.lake]\n");
+                project.push_str(&StandIn::shared().settings(database));
                 for line in &self.destination {
                     project.push_str(line);
                     project.push('\n');
@@ -450,7 +445,11 @@ impl Lab {
     #[track_caller]
     pub fn judge(&self) {
         for stream in &self.streams {
-            let findings = self.findings(&stream.name);
+            let mut findings = self.findings(&stream.name);
+            if self.database.is_some() {
+                let file = self.expected_file(stream);
+                findings.extend(StandIn::shared().verify(file.path()));
+            }
             assert!(
                 findings.is_empty(),
                 "{}: {}",
@@ -458,6 +457,48 @@ impl Lab {
                 findings.join("; ")
             );
         }
+    }
+
+    /// What the org knows about one stream, for the verifier of tables in Snowflake.
+    fn expected_file(&self, stream: &StreamSpec) -> tempfile::NamedTempFile {
+        let now = self.now();
+        let name = &stream.name;
+        let (expected, ever) = self
+            .sandbox
+            .with_world(|world| (world.expected(name, now), world.ever(name, now)));
+        let modes = ["append", "replace"];
+        let mode = modes.iter().find(|mode| stream.settings.contains(**mode));
+        let has = |field: &str| ever.iter().any(|row| row.payload.contains_key(field));
+        let deletes = if stream.settings.contains("hard") {
+            "hard"
+        } else {
+            "soft"
+        };
+        let mut lines = vec![json!({
+            "database": self.database(),
+            "schema": "CRM",
+            "stream": name,
+            "mode": mode.unwrap_or(&"merge"),
+            "keys": [if has("Id") { "Id" } else { "DurableId" }],
+            "version": has("SystemModstamp").then_some("SystemModstamp"),
+            "deletes": deletes,
+        })];
+        let version = |row: &Expected| (row.key.clone(), row.version);
+        let current: HashSet<_> = expected.iter().map(version).collect();
+        for row in &ever {
+            lines.push(json!({
+                "key": row.key,
+                "stamp": row.stamp.to_string(),
+                "deleted": row.is_deleted,
+                "current": current.contains(&version(row)),
+                "values": row.payload,
+            }));
+        }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for line in lines {
+            writeln!(file, "{line}").unwrap();
+        }
+        file
     }
 
     /// What is lost, doubled, altered, invented or stale in one stream.
@@ -553,8 +594,7 @@ impl Lab {
                 }
             }
         }
-        let keys: std::collections::HashSet<&str> =
-            seen.keys().map(|(key, _)| key.as_str()).collect();
+        let keys: HashSet<&str> = seen.keys().map(|(key, _)| key.as_str()).collect();
         for row in &expected {
             if !keys.contains(row.key.as_str()) {
                 findings.push(format!("lost {}", row.key));

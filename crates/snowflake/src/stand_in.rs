@@ -1,4 +1,5 @@
-//! A stand-in that no one here wrote (fakesnow), with Snowflake's own connector beside it, for tests.
+//! A stand-in that no one here wrote (fakesnow), with Snowflake's own connector beside it, for tests. With
+//! `OVERLOCK_TEST_SNOWFLAKE=1` the same tests use a real account; `tests/interop/warehouse.py` says what that needs.
 #![expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
@@ -11,14 +12,35 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 
+use overlock_core::Secret;
+use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::client::{Account, Auth};
 
 /// The server and the connector; both end when the test program does, because their input ends.
 #[derive(Debug)]
 pub struct StandIn {
-    url: String,
+    described: Described,
     pipe: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
     _child: Child,
+}
+
+/// What there is.
+#[derive(Debug, Deserialize)]
+struct Described {
+    /// Begin of the names of databases.
+    prefix: String,
+    /// Of a stand-in; the rest of a real account.
+    url: Option<String>,
+    #[serde(default)]
+    account: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    private_key_file: String,
+    warehouse: Option<String>,
+    role: Option<String>,
 }
 
 /// Rows as text.
@@ -41,28 +63,85 @@ impl StandIn {
             .expect("python3 (3.11 or newer, with venv) is needed for the tests with the stand-in");
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut lines = BufReader::new(output);
-        let url = loop {
+        let described = loop {
             let mut line = String::new();
             assert!(
                 lines.read_line(&mut line).unwrap() > 0,
                 "the stand-in did not start"
             );
             // The environment may be installed first, which says so.
-            if let Ok(started) = serde_json::from_str::<Value>(&line) {
-                let url = started.get("url").and_then(Value::as_str);
-                break url.unwrap().to_owned();
+            if let Ok(described) = serde_json::from_str(&line) {
+                break described;
             }
         };
         Self {
-            url,
+            described,
             pipe: Mutex::new((input, lines)),
             _child: child,
         }
     }
 
-    /// Where it listens.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// Where it listens; `None` for a real account.
+    pub fn url(&self) -> Option<&str> {
+        self.described.url.as_deref()
+    }
+
+    /// Makes a database, and gives its name.
+    pub fn make_database(&self, name: &str) -> String {
+        let name = format!("{}{name}", self.described.prefix);
+        self.ask(&format!("CREATE DATABASE {name}")).unwrap();
+        name
+    }
+
+    /// Who logs in there.
+    pub fn account(&self, database: &str) -> Account {
+        let described = &self.described;
+        let mut account = Account {
+            account: described.account.clone(),
+            host: None,
+            user: described.user.clone(),
+            auth: Auth::Password(Secret::new("not-a-secret")),
+            role: described.role.clone(),
+            warehouse: described.warehouse.clone(),
+            database: Some(database.to_owned()),
+            test_url: None,
+        };
+        if let Some(url) = self.url() {
+            "stand-in".clone_into(&mut account.account);
+            "loader".clone_into(&mut account.user);
+            account.test_url = Some(url.parse().unwrap());
+        } else {
+            let pem = std::fs::read_to_string(&described.private_key_file).unwrap();
+            account.auth = Auth::KeyPair {
+                private_key: Secret::new(pem),
+                passphrase: None,
+            };
+        }
+        account
+    }
+
+    /// The table of a destination in a project file, without its header.
+    pub fn settings(&self, database: &str) -> String {
+        let account = self.account(database);
+        let mut lines = vec![
+            ("kind", "snowflake".to_owned()),
+            ("account", account.account),
+            ("user", account.user),
+            ("database", database.to_owned()),
+        ];
+        lines.extend(account.role.map(|role| ("role", role)));
+        lines.extend(account.warehouse.map(|warehouse| ("warehouse", warehouse)));
+        lines.extend(self.url().map(|url| ("test_url", url.to_owned())));
+        let lines = lines
+            .iter()
+            .map(|(key, value)| format!("{key} = \"{value}\"\n"));
+        let auth = if self.url().is_some() {
+            "kind = \"password\", password = \"cmd:printf stand-in-password\"".to_owned()
+        } else {
+            let file = &self.described.private_key_file;
+            format!("kind = \"key_pair\", private_key = \"file:{file}\"")
+        };
+        format!("{}auth = {{ {auth} }}\n", lines.collect::<String>())
     }
 
     /// What the connector reads, every value as text.
@@ -71,6 +150,13 @@ impl StandIn {
     /// What the connector says.
     pub fn ask(&self, sql: &str) -> Result<Rows, String> {
         self.say(&json!({"sql": sql}))
+    }
+
+    /// What a program that shares no code with overlock finds wrong in a table (`tests/interop/verify.py` describes
+    /// the file that it is compared with).
+    pub fn verify(&self, expected: &Path) -> Vec<String> {
+        let rows = self.say(&json!({"verify": expected})).unwrap();
+        rows.into_iter().flatten().flatten().collect()
     }
 
     /// Rolls back what killed clients left open in a database, as Snowflake does after some minutes.

@@ -18,15 +18,15 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use overlock_core::{Destination, ErrorKind, FixedClock, Redactor, Result, Secret, SyncKey};
+use overlock_core::{Destination, ErrorKind, FixedClock, Redactor, Result, SyncKey};
 use overlock_core::{WriteMode, stream};
 use overlock_package::Settings;
 use overlock_package::conformance::{self, Subject};
 use overlock_package::sample::{self, Row, Sample};
 use overlock_snowflake::stand_in::StandIn;
 use overlock_snowflake::{
-    Account, Answer, Auth, Failure, Place, Policy, Session, Snowflake, SnowflakeWarehouse, Step,
-    Tag, Warehouse, target,
+    Answer, Failure, Place, Policy, Session, Snowflake, SnowflakeWarehouse, Step, Tag, Warehouse,
+    target,
 };
 use tempfile::TempDir;
 
@@ -88,35 +88,16 @@ struct World {
 
 static WORLDS: AtomicU64 = AtomicU64::new(0);
 
-fn account(url: &str, database: &str) -> Account {
-    Account {
-        account: "stand-in".to_owned(),
-        host: None,
-        user: "loader".to_owned(),
-        auth: Auth::Password(Secret::new("not-a-secret")),
-        role: None,
-        warehouse: None,
-        database: Some(database.to_owned()),
-        test_url: Some(url.parse().unwrap()),
-    }
-}
-
 impl World {
     fn new() -> Self {
         let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let stand_in = StandIn::shared();
         let place = Place {
-            database: format!("RAW_{number}"),
+            database: stand_in.make_database(&format!("RAW_{number}")),
             schema: "ZENDESK".to_owned(),
         };
-        let stand_in = StandIn::shared();
-        stand_in
-            .ask(&format!("CREATE DATABASE {}", place.database))
-            .unwrap();
-        let inner = SnowflakeWarehouse::new(
-            account(stand_in.url(), &place.database),
-            Redactor::default(),
-        )
-        .unwrap();
+        let account = stand_in.account(&place.database);
+        let inner = SnowflakeWarehouse::new(account, Redactor::default()).unwrap();
         Self {
             warehouse: Breaking {
                 inner,
