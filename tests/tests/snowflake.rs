@@ -284,6 +284,34 @@ fn what_somebody_did_to_the_table_is_noticed() {
 }
 
 #[test]
+fn rows_that_somebody_else_loaded_are_not_mixed_with_ours() {
+    // covers: W15
+    let lab = Lab::new(312, &["Account"]).snowflake();
+    let schema = format!("\"{}\".\"CRM\"", lab.database());
+    let ask = |sql: String| StandIn::shared().ask(&sql).unwrap();
+    ask(format!("CREATE SCHEMA {schema}"));
+    ask(format!(
+        "CREATE TABLE {schema}.\"ACCOUNT\" (\"ID\" VARCHAR)"
+    ));
+    ask(format!("INSERT INTO {schema}.\"ACCOUNT\" VALUES ('mine')"));
+    let outcome = lab.run().expect(8);
+    assert!(
+        outcome.stderr.contains("1 rows that overlock did not load"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(
+        outcome.stderr.contains("rename or drop"),
+        "{}",
+        outcome.stderr
+    );
+    let rows = ask(format!("SELECT \"ID\" FROM {schema}.\"ACCOUNT\""));
+    assert_eq!(rows, [[Some("mine".to_owned())]]);
+    ask(format!("DROP TABLE {schema}.\"ACCOUNT\""));
+    lab.settle_and_judge();
+}
+
+#[test]
 fn check_says_what_is_there_and_plan_prints_the_sql_without_asking() {
     // covers: W17
     let lab = Lab::new(307, &["Account"]).snowflake();

@@ -144,13 +144,17 @@ pub(crate) async fn sync(
 }
 
 /// A package that a policy refused stays while nothing has changed; it is read again if it was an empty
-/// replacement, which the source may have filled by now, or if the stream's columns have changed.
+/// replacement, which the source may have filled by now, if the stream's columns have changed, or if everything is
+/// read again.
 async fn give_up_refused(cx: &StreamContext, stream: &Stream, chain: &mut Chain) -> Result<()> {
     let Some((error, packages)) = chain.refused.take() else {
         return Ok(());
     };
     let stale = packages.first().is_none_or(|package| {
-        package.manifest.rows() == 0 || package.manifest.schema.fields() != stream.schema.fields()
+        package.manifest.rows() == 0
+            || package.manifest.schema.fields() != stream.schema.fields()
+            // Everything is read again anyway.
+            || cx.run.options.full_refresh
     });
     if !stale {
         return Err(error);

@@ -173,6 +173,9 @@ impl Snowflake {
             .map_err(Failure::Refused)?;
         self.refuse_emptying(session, package, target, &seen)
             .await?;
+        if let Some(commit) = refuse_foreign(session, package, target, &seen).await? {
+            return Ok(Some(commit));
+        }
         if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
             sweep(session, target, self.clock.now()).await;
         }
@@ -214,8 +217,8 @@ impl Snowflake {
         Ok(to_commit(head))
     }
 
-    /// The head of a stream, from one reading that all streams of the process share. Each is told once, before its
-    /// first commit; after that only a look of its own is good enough.
+    /// The head of a stream, from one reading that all streams of the process share. Each is told once, and once after
+    /// each commit what a new session saw then; else only a look of its own is good enough.
     async fn first_head(&self, target: &Target) -> Option<Result<Option<HeadRow>>> {
         let mut reading = self.reading.lock().await;
         if reading.is_none() {
@@ -319,6 +322,41 @@ impl Snowflake {
             ),
         ))
     }
+}
+
+/// Rows that no commit brought are somebody else's: merged with ours, nobody could tell them apart. Gives the commit,
+/// if it was made by another process meanwhile.
+async fn refuse_foreign(
+    session: &mut dyn Session,
+    package: &Package,
+    target: &Target,
+    seen: &Seen,
+) -> Result<Option<Commit>> {
+    let is_new = seen.head.is_none() && seen.stray.is_none();
+    if !is_new || seen.table.columns.is_empty() || package.manifest.files.is_empty() {
+        return Ok(None);
+    }
+    let count = session.run(&Step::CountRows(target.table.clone())).await?;
+    let rows = count.number()?;
+    if rows == 0 {
+        return Ok(None);
+    }
+    // Another first run may have been faster, between the look and the count.
+    let again = look(session, target).await?;
+    if again.head.is_some() || again.stray.is_some() {
+        return is_done(package, &again);
+    }
+    Err(Failure::Refused(
+        Error::new(
+            ErrorKind::Schema,
+            format!(
+                "fill the table {}: it has {rows} rows that overlock did not load",
+                target.table
+            ),
+        )
+        .context("stream", &target.key.stream)
+        .hint("rename or drop that table, or give the destination another `schema`"),
+    ))
 }
 
 /// The commit, if it was made before; an error if the package builds on another one.

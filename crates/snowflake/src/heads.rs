@@ -57,7 +57,8 @@ struct Heads {
 pub(crate) struct Reading {
     heads: Heads,
     file: Option<PathBuf>,
-    /// Streams that were told theirs: each is told once, later answers come from the warehouse.
+    /// Streams that were told theirs: each is told once, and once after each commit; later answers come from the
+    /// warehouse.
     told: HashSet<StreamName>,
     /// Commits of this run.
     commits: u64,
@@ -210,7 +211,8 @@ impl Reading {
         Ok(found.and_then(|line| line.head.clone()))
     }
 
-    /// Notes a commit of this run, after which the history had `rows` rows.
+    /// Notes a commit of this run as a new session saw it, when the history had `rows` rows. Whoever asks next for the
+    /// head of that stream is told this.
     pub(crate) fn note(&mut self, target: &Target, head: &HeadRow, rows: u64) {
         if self.heads.of != Heads::of(target) {
             return;
@@ -228,6 +230,7 @@ impl Reading {
             }),
             is_unreadable: false,
         });
+        self.told.remove(&target.key.stream);
         self.commits += 1;
         self.seen = self.seen.max(rows);
         // If it has more rows than this run made, somebody else commits too, and only the warehouse knows what.

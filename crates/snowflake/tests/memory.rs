@@ -468,7 +468,15 @@ async fn streams_share_one_reading_and_nothing_new_wakes_no_warehouse() {
     };
     let second = process();
     asked(&second).await;
+    world.warehouse.fault(None);
     commits[3] = Some(second.commit(&next(&commits[3], 2)).await.unwrap());
+    assert_eq!(second.head(&streams[3].key).await.unwrap(), commits[3]);
+    let sessions = world.warehouse.words().into_iter();
+    assert_eq!(
+        sessions.filter(|word| *word == "open").count(),
+        2,
+        "one to commit, one to see"
+    );
     let (heads, words) = asked(&process()).await;
     assert_eq!(
         (heads, words.as_str()),

@@ -500,6 +500,11 @@ async fn each_login_says_who_and_for_what() {
             "openssl pkcs8",
         ),
         ("not a key", None, "openssl pkcs8"),
+        (
+            "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n",
+            None,
+            "openssl genrsa",
+        ),
     ] {
         let account = Account {
             account: "acme".to_owned(),

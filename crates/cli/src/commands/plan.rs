@@ -2,6 +2,7 @@
 //!
 //! The source is asked for its columns; no warehouse is asked anything.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ pub(crate) fn run(app: &App, arguments: &Plan) -> Outcome<u8> {
                 .any(|wanted| wanted == name.as_str())
     };
     let mut found = 0;
+    let mut tables: HashMap<String, StreamName> = HashMap::new();
     for stream in catalog
         .streams
         .iter()
@@ -99,6 +101,15 @@ pub(crate) fn run(app: &App, arguments: &Plan) -> Outcome<u8> {
                 target.table.to_string()
             }
         };
+        if let Some(other) = tables.insert(table.clone(), stream.name.clone()) {
+            return Err(Failure::usage(
+                format!(
+                    "fill the table {table} from two streams: `{other}` and `{}`",
+                    stream.name
+                ),
+                "the names differ in case or in signs only; give one of them a pipeline with another schema",
+            ));
+        }
         let mode = |mode: String| mode.replace("FullRefresh", "full refresh").to_lowercase();
         listing.row(vec![
             stream.name.as_str().into(),

@@ -40,10 +40,12 @@ pub(super) fn find(app: &App, text: &str) -> Outcome<Target> {
         .split_once('.')
         .map_or((text, None), |(a, b)| (a, Some(b)));
     let mut roots = Vec::new();
+    let mut has_warehouse = false;
     let names = project.folders().into_iter().map(Some);
     for name in std::iter::once(None).chain(names) {
-        if let DestinationSettings::Local(root) = app.destination(&project, name)? {
-            roots.push(root);
+        match app.destination(&project, name)? {
+            DestinationSettings::Local(root) => roots.push(root),
+            DestinationSettings::Snowflake(_) => has_warehouse = true,
         }
     }
     roots.dedup();
@@ -79,8 +81,14 @@ pub(super) fn find(app: &App, text: &str) -> Outcome<Target> {
                 .map(|name| (*name).to_owned()),
         );
     }
-    let hint = suggest::sentence(text, known.iter().map(String::as_str))
-        .unwrap_or_else(|| "run a sync first, or give a folder or a .parquet file".to_owned());
+    let hint = suggest::sentence(text, known.iter().map(String::as_str)).unwrap_or_else(|| {
+        let hint = if has_warehouse {
+            "this looks into local Parquet; what went to a warehouse is asked for there"
+        } else {
+            "run a sync first, or give a folder or a .parquet file"
+        };
+        hint.to_owned()
+    });
     Err(Failure::usage(
         format!("find a table `{}`", printable(text)),
         hint,

@@ -97,7 +97,7 @@ pub(crate) fn line(run: &Ended) -> String {
 /// What is safe after a stream failed or stopped.
 pub(crate) fn safe(stream: &StreamSummary) -> String {
     match (stream.rows_committed, stream.head) {
-        (0, None) => "nothing was committed; the next run reads from the beginning".to_owned(),
+        (0, None) => "nothing was committed; what earlier runs committed is unchanged".to_owned(),
         (0, Some(_)) => {
             "what earlier runs committed is unchanged; the next run goes on from there".to_owned()
         }

@@ -227,17 +227,18 @@ impl Key {
                 return Err(bad("it is encrypted in the old way").hint(CONVERT));
             }
             RsaPrivateKey::from_pkcs1_pem(text).map_err(|_| bad("it is damaged").hint(CONVERT))?
-        } else {
+        } else if text.contains("BEGIN PRIVATE KEY") {
             RsaPrivateKey::from_pkcs8_pem(text)
-                .map_err(|_| bad("it is no RSA key in PEM").hint(CONVERT))?
+                .map_err(|_| bad("it is no RSA key, or damaged").hint(MAKE))?
+        } else if let Some((_, kind)) = OTHER_KINDS.iter().find(|(begin, _)| text.contains(begin)) {
+            return Err(bad(&format!("it is {kind}, and Snowflake wants an RSA key")).hint(MAKE));
+        } else {
+            return Err(bad("it is not PEM").hint(CONVERT));
         };
         let bits = key.size() * 8;
         if bits < MIN_KEY_BITS {
-            let hint = "make a new one: `openssl genrsa 2048`";
-            return Err(bad(&format!(
-                "it has {bits} bits; Snowflake wants {MIN_KEY_BITS}"
-            ))
-            .hint(hint));
+            let what = format!("it has {bits} bits; Snowflake wants {MIN_KEY_BITS}");
+            return Err(bad(&what).hint(MAKE));
         }
         let private = key.to_pkcs1_der().map_err(|_| bad("it is damaged"))?;
         let public = key
@@ -253,5 +254,17 @@ impl Key {
         })
     }
 }
+
+/// What else stands in PEM files.
+const OTHER_KINDS: [(&str, &str); 5] = [
+    ("BEGIN EC ", "an EC key"),
+    ("BEGIN DSA ", "a DSA key"),
+    ("BEGIN OPENSSH ", "a key of SSH"),
+    ("BEGIN PUBLIC ", "a public key"),
+    ("BEGIN CERTIFICATE", "a certificate"),
+];
+
+const MAKE: &str = "make a new one: `openssl genrsa 2048 | openssl pkcs8 -topk8 -nocrypt -out key.p8`, then \
+                    `ALTER USER ... SET RSA_PUBLIC_KEY`";
 
 const CONVERT: &str = "make it PKCS#8: `openssl pkcs8 -topk8 -v2 aes256 -in key.pem -out key.p8`";
