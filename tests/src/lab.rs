@@ -450,6 +450,7 @@ impl Lab {
                 let file = self.expected_file(stream);
                 findings.extend(StandIn::shared().verify(file.path()));
             }
+            findings.truncate(20);
             assert!(
                 findings.is_empty(),
                 "{}: {}",
@@ -483,15 +484,26 @@ impl Lab {
             "version": has("SystemModstamp").then_some("SystemModstamp"),
             "deletes": deletes,
         })];
+        // What the pipeline leaves out is nowhere.
+        let is_left_out = |field: &str| {
+            let included = stream.settings.split_once("include = [");
+            let list = included.and_then(|(_, rest)| Some(rest.split_once(']')?.0));
+            list.is_some_and(|list| {
+                !list.contains(&format!("\"{field}\""))
+                    && !["Id", "SystemModstamp"].contains(&field)
+            })
+        };
         let version = |row: &Expected| (row.key.clone(), row.version);
         let current: HashSet<_> = expected.iter().map(version).collect();
         for row in &ever {
+            let mut values = row.payload.clone();
+            values.retain(|field, _| !is_left_out(field));
             lines.push(json!({
                 "key": row.key,
                 "stamp": row.stamp.to_string(),
                 "deleted": row.is_deleted,
                 "current": current.contains(&version(row)),
-                "values": row.payload,
+                "values": values,
             }));
         }
         let mut file = tempfile::NamedTempFile::new().unwrap();

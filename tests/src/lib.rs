@@ -11,4 +11,5 @@
 
 pub mod house;
 pub mod lab;
+pub mod proxy;
 pub mod rows;

@@ -20,8 +20,9 @@ pub trait Destination: Send + Sync {
     /// The newest commit for this key, if any. This is the only state store there is.
     async fn head(&self, key: &SyncKey) -> Result<Option<Commit>>;
 
-    /// Whether a commit costs money, so that one without rows is not worth making. The head then stays where
-    /// it is, and the next run reads the same empty stretch again.
+    /// Whether a commit costs money, so that one without rows is not worth making: the head then stays where
+    /// it is, and the next run reads the same empty stretch again. Commits of a run are made together, and each is
+    /// tried once: such a destination repeats by itself what is worth another try.
     fn is_costly(&self) -> bool {
         false
     }

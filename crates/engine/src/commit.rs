@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::run::{StreamContext, warning};
 
 /// Attempts at one package before its failure is the stream's. Only failures that left the head where it
-/// was are repeated, so a repeat can never double rows.
+/// was are repeated, so a repeat can never double rows. A costly destination knows better what is worth another try.
 const ATTEMPTS: u32 = 3;
 
 /// What the head says about a commit.
@@ -93,6 +93,11 @@ pub(crate) async fn commit(
     package: &Package,
     recovered: bool,
 ) -> Result<Commit> {
+    let most = if cx.run.destination.is_costly() {
+        1
+    } else {
+        ATTEMPTS
+    };
     let mut attempt = 1;
     let commit = loop {
         crash_point!("P7.before_commit");
@@ -108,7 +113,7 @@ pub(crate) async fn commit(
         crash_point!("P11.after_confirm");
         match decide(package, answer, head) {
             Verdict::Done(commit) => break commit,
-            Verdict::Again(error) if attempt < ATTEMPTS => {
+            Verdict::Again(error) if attempt < most => {
                 attempt += 1;
                 tracing::warn!(stream = %cx.key.stream, attempt, %error, "Commit is repeated.");
             }

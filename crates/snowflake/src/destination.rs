@@ -23,6 +23,7 @@ use overlock_package as package;
 use tokio::sync::Mutex;
 
 use crate::check::{self, Identity};
+use crate::client::AGAIN;
 use crate::column::{Column, ColumnType, Table};
 use crate::heads::{Reading, Shown};
 use crate::plan::{self, Policy};
@@ -196,7 +197,7 @@ impl Snowflake {
             if let Err(failure) = session.run(&Step::Rollback).await {
                 tracing::debug!(error = %failure.into_error(), "The rollback was not answered.");
             }
-            return Err(failure);
+            return Err(mend(session, target, failure).await);
         }
         Ok(None)
     }
@@ -324,6 +325,20 @@ impl Snowflake {
     }
 }
 
+/// What is missing may be a stage that somebody dropped, or that the settings name since the schema was made: it is
+/// made, and the commit may begin again. If something else is missing, it ends in the same way.
+async fn mend(session: &mut dyn Session, target: &Target, failure: Failure) -> Failure {
+    let Failure::Missing(error) = failure else {
+        return failure;
+    };
+    for step in plan::prepare(target) {
+        if session.run(&step).await.is_err() {
+            return Failure::Missing(error);
+        }
+    }
+    Failure::Lost(error)
+}
+
 /// Rows that no commit brought are somebody else's: merged with ours, nobody could tell them apart. Gives the commit,
 /// if it was made by another process meanwhile.
 async fn refuse_foreign(
@@ -414,7 +429,8 @@ fn verify(step: &Step, answer: &Answer, package: &Package) -> Result<()> {
                     ErrorKind::Destination,
                     "find as many staged rows as the package has",
                 )
-                .context("commit", manifest.id),
+                .context("commit", manifest.id)
+                .hint(AGAIN),
             )),
         },
         _ => Ok(()),
@@ -450,7 +466,8 @@ fn verify_list(answer: &Answer, package: &Package) -> Result<()> {
                 )
                 .context("file", &part.name)
                 .context("bytes", part.bytes)
-                .context("found", format!("{sizes:?}")),
+                .context("found", format!("{sizes:?}"))
+                .hint(AGAIN),
             ));
         }
     }

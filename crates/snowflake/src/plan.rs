@@ -85,16 +85,16 @@ impl Target {
     }
 }
 
-/// Makes what overlock needs in a schema. Repeatable.
+/// Makes what overlock needs in a schema. Repeatable. The heads come last: whoever finds them finds the rest.
 pub fn prepare(target: &Target) -> Vec<Step> {
     vec![
         Step::CreateSchema(target.heads.place.clone()),
-        Step::CreateHeads(target.heads.clone()),
-        Step::CreateCommits(target.commits.clone()),
         Step::CreateStage {
             stage: target.stage.clone(),
             external: target.external.clone(),
         },
+        Step::CreateCommits(target.commits.clone()),
+        Step::CreateHeads(target.heads.clone()),
     ]
 }
 

@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 struct Seen {
     method: String,
     path: String,
+    query: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -67,9 +68,12 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
     let path = parts.uri.path().to_owned();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let is_post = parts.method == "POST";
     server.seen.lock().unwrap().push(Seen {
         method: parts.method.to_string(),
         path: path.clone(),
+        query: query.clone(),
         headers: parts.headers,
         body,
     });
@@ -83,7 +87,16 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
     } else if path == "/session" {
         good(json!(null))
     } else if path.starts_with("/storage") {
-        (200, "text/plain", String::new())
+        let body = match query.as_str() {
+            "uploads=" | "uploads" => {
+                "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+            }
+            _ if is_post => {
+                "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>"
+            }
+            _ => "",
+        };
+        (200, "text/xml", body.to_owned())
     } else {
         let canned = server.answers.lock().unwrap().pop_front();
         canned.unwrap_or_else(|| panic!("no answer for {path}"))
@@ -279,6 +292,25 @@ async fn what_is_not_an_answer_is_told_as_what_it_is() {
         // Sent once, whatever came back.
         assert_eq!(server.statements().len(), 1, "{canned:?}");
     }
+}
+
+#[tokio::test]
+async fn a_login_that_was_refused_is_not_tried_again() {
+    // covers: W1
+    let server = Server::start(Vec::new()).await;
+    server.logins.lock().unwrap().push_back(bad("390100"));
+    let warehouse = server.warehouse(Auth::Password(Secret::new("x")), Redactor::default());
+    for _ in 0..3 {
+        // As many streams would: a few refusals lock the user.
+        let mut session = warehouse.open(&tag()).await.unwrap_or_else(|_| panic!());
+        let (found, error) = error(session.run(&count()).await);
+        assert_eq!((found, error.kind()), ("refused", ErrorKind::Auth));
+        assert!(
+            error.hint_text().is_some() && error.get("code") == Some("390100"),
+            "{error:?}"
+        );
+    }
+    assert_eq!(server.seen().len(), 1);
 }
 
 #[tokio::test]
@@ -646,6 +678,33 @@ async fn files_reach_every_cloud_as_they_are() {
             _ => assert!(put.headers.get("authorization").is_none()),
         }
     }
+}
+
+#[tokio::test]
+async fn a_large_file_reaches_s3_in_parts() {
+    let server = Server::start(Vec::new()).await;
+    let info = stages(server.port).swap_remove(0).1;
+    let (_dir, content, step) = file((11 << 20) + 7);
+    let canned = upload(&step, info, Value::Null);
+    server.answers.lock().unwrap().push_back(canned);
+    let answer = server.session().await.run(&step).await;
+    answer.unwrap_or_else(|failure| panic!("{failure:?}"));
+    let statements = server.statements();
+    let parts = statements.iter().filter(|seen| seen.method == "PUT");
+    let parts: Vec<(&str, &Bytes)> = parts
+        .map(|seen| (seen.query.as_str(), &seen.body))
+        .collect();
+    let numbers: Vec<&str> = parts.iter().map(|(query, _)| *query).collect();
+    assert_eq!(
+        numbers,
+        [
+            "partNumber=1&uploadId=u",
+            "partNumber=2&uploadId=u",
+            "partNumber=3&uploadId=u"
+        ]
+    );
+    let sent: Vec<u8> = parts.iter().flat_map(|(_, body)| body.to_vec()).collect();
+    assert!(sent == content, "other bytes");
 }
 
 /// Three files, and the step that sends them.

@@ -13,6 +13,15 @@ use crate::failure::Failure;
 /// Most lines of causes that are shown, outermost and innermost first.
 const MAX_CAUSES: usize = 8;
 
+/// Whether a message has a value in it: a number as a number of its own.
+fn says(message: &str, value: &str) -> bool {
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        let mut words = message.split(|sign: char| !sign.is_ascii_alphanumeric());
+        return words.any(|word| word == value);
+    }
+    message.contains(value)
+}
+
 /// An error in several lines, beginning with `error:`.
 pub(crate) fn report(error: &ErrorReport, safe: Option<&str>, detailed: bool) -> String {
     let mut shown = format!("error: failed to {}", printable(&error.message));
@@ -28,7 +37,7 @@ pub(crate) fn report(error: &ErrorReport, safe: Option<&str>, detailed: bool) ->
     }
     for (key, value) in &error.context {
         // The message names the stream already; a pair that says the same again is noise.
-        if detailed || !error.message.contains(value.as_str()) {
+        if detailed || !says(&error.message, value) {
             _ = write!(shown, "\n  {key}: {value}");
         }
     }
@@ -173,6 +182,19 @@ mod tests {
         let causes = shown.lines().take_while(|line| !line.is_empty()).count();
         assert!(causes <= 10, "{shown}");
         assert!(shown.contains("innermost"), "{shown}");
+    }
+
+    #[test]
+    fn a_pair_is_left_out_only_if_the_message_says_it() {
+        for (message, value, is_said) in [
+            ("commit 20 rows of `Account`", "20", true),
+            ("commit 20 rows of `Account`", "0", false),
+            ("commit 20 rows of `Account`", "2", false),
+            ("commit 20 rows of `Account`", "Account", true),
+            ("read `a/b.parquet`", "a/b.parquet", true),
+        ] {
+            assert_eq!(says(message, value), is_said, "{message} {value}");
+        }
     }
 
     #[test]

@@ -4,6 +4,13 @@ use overlock_core::{Error, ErrorKind};
 
 use crate::warehouse::Failure;
 
+macro_rules! way_out {
+    () => {
+        "is refused again as long as the value is in it: correct it at the source, or leave the column out with \
+         `exclude`, then `overlock state reset` the stream"
+    };
+}
+
 /// The statement still runs; ask again at `getResultUrl`.
 pub(crate) const IN_PROGRESS: [&str; 2] = ["333333", "333334"];
 
@@ -43,6 +50,18 @@ const JWT: [(&str, &str); 8] = [
 /// What to do about whatever may go away.
 pub(crate) const AGAIN: &str =
     "nothing is half done: the package is kept, and the next run looks at the head and goes on";
+
+/// What to do about a value that Snowflake does not take, now or later.
+const BAD_VALUE: &str = concat!(
+    "nothing became visible; the package is kept, and ",
+    way_out!()
+);
+
+/// The same, of a value of more than 16 MB.
+const TOO_LONG: &str = concat!(
+    "a value is longer than a column of Snowflake holds; the package is kept, and ",
+    way_out!()
+);
 
 /// An answer without success.
 pub(crate) fn failure(code: &str, message: &str, is_login: bool) -> Failure {
@@ -84,8 +103,8 @@ pub(crate) fn failure(code: &str, message: &str, is_login: bool) -> Failure {
         }
         "003001" => "the role lacks a grant: `overlock check` lists those it needs",
         "001003" => "this is a defect of overlock: please report it with the run id",
-        "100082" => "a value is longer than a column of Snowflake holds; nothing became visible",
-        "100038" | "100069" | "100090" => "nothing became visible; the package is kept",
+        "100082" => TOO_LONG,
+        "100038" | "100069" | "100090" => BAD_VALUE,
         // Whatever else it is: looking at the head and trying again does no harm.
         _ => return Failure::Lost(error(ErrorKind::Destination, statement).hint(AGAIN)),
     };

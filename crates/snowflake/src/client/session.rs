@@ -17,7 +17,7 @@ use super::config::{Account, Auth};
 use super::external::{Bucket, External};
 use super::login::{Key, Login};
 use super::upload::Upload;
-use super::wire::{SharedSession, Wire};
+use super::wire::{Refusal, SharedSession, Wire};
 use crate::step::{Step, render};
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
@@ -35,6 +35,7 @@ pub struct SnowflakeWarehouse {
     base: Url,
     client: reqwest::Client,
     external: Option<External>,
+    refusal: Refusal,
     redactor: Redactor,
 }
 
@@ -75,6 +76,7 @@ impl SnowflakeWarehouse {
             base,
             client,
             external: None,
+            refusal: Refusal::default(),
             redactor,
         })
     }
@@ -106,6 +108,7 @@ impl Warehouse for SnowflakeWarehouse {
         );
         let is_stand_in = self.account.test_url.is_some();
         let wire = Wire {
+            refusal: Arc::clone(&self.refusal),
             base: self.base.clone(),
             login: Arc::new(login),
             session: session.clone(),

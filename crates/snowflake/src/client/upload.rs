@@ -16,7 +16,7 @@ use http::{HeaderName, HeaderValue, header};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as ObjectPath;
 use object_store::{
-    Attribute, Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    Attribute, Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayloadMut,
 };
 use overlock_core::{Error, ErrorKind, Part};
 use serde::Deserialize;
@@ -50,8 +50,8 @@ pub(crate) const FILES_AT_ONCE: usize = 4;
 /// Bytes in memory at once, twice.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Bytes of one part on S3, which wants at least 5 MiB.
-const PART_BYTES: usize = 8 << 20;
+/// Bytes of one part on S3, which wants at least 5 MiB and takes 10,000 of them.
+const PART_BYTES: usize = 5 << 20;
 
 /// Where storage of Snowflake lies; PrivateLink and FIPS end points end like this as well.
 const STORAGE_DOMAINS: [&str; 7] = [
@@ -388,9 +388,7 @@ impl Sending<'_> {
                 .map_err(|failure| std::io::Error::other(failure.into_error().message().to_owned()))
         }));
         let sent = request.body(body).send().await;
-        let status = sent
-            .map_err(|_| Failure::lost("send a file to its stage"))?
-            .status();
+        let status = sent.map_err(|error| broken_off(&error))?.status();
         if status.is_success() {
             return Ok(());
         }
@@ -412,6 +410,25 @@ impl Sending<'_> {
     }
 }
 
+/// A request that got no answer. Its URL is not shown: it may be signed.
+fn broken_off(error: &reqwest::Error) -> Failure {
+    let why = if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "the connection broke"
+    };
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let doing = format!("send a file to its stage: {why}");
+    let mut failure = Error::new(ErrorKind::Destination, doing).hint(AGAIN);
+    if !std::ptr::addr_eq(cause, error) {
+        failure = failure.context("cause", cause);
+    }
+    Failure::Lost(failure)
+}
+
 /// The bytes of a file, a piece at a time.
 pub(crate) type Chunks = BoxStream<'static, Result<Bytes>>;
 
@@ -425,15 +442,15 @@ pub(crate) async fn send_object(
 ) -> Result<()> {
     let broken = |error| broken("send a file to its stage", &error);
     if length <= PART_BYTES as u64 {
-        let mut whole = Vec::new();
+        let mut whole = PutPayloadMut::new();
         while let Some(chunk) = chunks.next().await {
-            whole.extend_from_slice(&chunk?);
+            whole.push(chunk?);
         }
         let options = PutOptions {
             attributes,
             ..PutOptions::default()
         };
-        let sent = store.put_opts(path, PutPayload::from(whole), options);
+        let sent = store.put_opts(path, whole.freeze(), options);
         sent.await.map_err(broken)?;
         return Ok(());
     }
@@ -445,16 +462,17 @@ pub(crate) async fn send_object(
         .put_multipart_opts(path, options)
         .await
         .map_err(broken)?;
-    let mut part = Vec::new();
+    // Chunks as they are, without a copy of the whole part.
+    let mut part = PutPayloadMut::new();
     while let Some(chunk) = chunks.next().await {
-        part.extend_from_slice(&chunk?);
-        if part.len() >= PART_BYTES {
-            let full = std::mem::take(&mut part);
-            parts.put_part(full.into()).await.map_err(broken)?;
+        part.push(chunk?);
+        if part.content_length() >= PART_BYTES {
+            let full = std::mem::take(&mut part).freeze();
+            parts.put_part(full).await.map_err(broken)?;
         }
     }
     if !part.is_empty() {
-        parts.put_part(part.into()).await.map_err(broken)?;
+        parts.put_part(part.freeze()).await.map_err(broken)?;
     }
     parts.complete().await.map_err(broken)?;
     Ok(())

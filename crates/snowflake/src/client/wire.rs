@@ -97,8 +97,12 @@ impl SharedSession {
     }
 }
 
+/// Why a login was refused. It is not tried again: a few refusals lock a user, and streams are many.
+pub(crate) type Refusal = Arc<tokio::sync::Mutex<Option<Error>>>;
+
 /// The middleware of one session.
 pub(crate) struct Wire {
+    pub(crate) refusal: Refusal,
     pub(crate) base: Url,
     pub(crate) login: Arc<Login>,
     pub(crate) session: SharedSession,
@@ -210,8 +214,18 @@ impl Wire {
             .fill(&mut body, self.is_stand_in)
             .map_err(Failure::Refused)?;
         set_json(request, &body);
+        let mut refusal = self.refusal.lock().await;
+        if let Some(error) = &*refusal {
+            return Err(Failure::Refused(same(error)));
+        }
         let mut answer = self.send(request).await?;
-        self.check(&answer, true)?;
+        if let Err(failure) = self.check(&answer, true) {
+            if let Failure::Refused(error) = &failure {
+                *refusal = Some(same(error));
+            }
+            return Err(failure);
+        }
+        drop(refusal);
         if self.is_stand_in {
             fill_login(&mut answer.body);
         }
@@ -398,6 +412,18 @@ impl Wire {
             .unwrap_or("no message");
         let message = self.login.redact(message);
         Err(codes::failure(code(&answer.body), &message, is_login))
+    }
+}
+
+/// An error that says the same.
+fn same(error: &Error) -> Error {
+    let mut same = Error::new(error.kind(), error.message());
+    for (key, value) in error.pairs() {
+        same = same.context(key, value);
+    }
+    match error.hint_text() {
+        Some(hint) => same.hint(hint),
+        None => same,
     }
 }
 
