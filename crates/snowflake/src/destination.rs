@@ -177,9 +177,6 @@ impl Snowflake {
         if let Some(commit) = refuse_foreign(session, package, target, &seen).await? {
             return Ok(Some(commit));
         }
-        if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
-            sweep(session, target, self.clock.now()).await;
-        }
         let at = self.clock.now();
         let attempt = CommitId::generate();
         let steps = plan::plan(
@@ -211,6 +208,9 @@ impl Snowflake {
             return Err(Failure::lost("find the commit after it was committed"));
         };
         clean(session.as_mut(), package, target).await;
+        if !package.manifest.files.is_empty() && !self.has_swept.swap(true, Ordering::Relaxed) {
+            sweep(session.as_mut(), target, self.clock.now()).await;
+        }
         session.close().await;
         if let Some(reading) = self.reading.lock().await.as_mut() {
             reading.note(target, &head, seen.commits);
