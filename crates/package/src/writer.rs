@@ -447,6 +447,9 @@ impl OpenPart {
             .file
             .take()
             .ok_or_else(|| Error::bug("finish a file twice"))?;
+        let file = file
+            .into_inner()
+            .map_err(|error| fs::failed(error.error(), "write", &self.temporary))?;
         crash_point!("P4.part_written");
         file.sync()?;
         crash_point!("P4.after_fsync");
@@ -470,10 +473,13 @@ fn with_row(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// Pages of Parquet are some kilobytes; each alone would be a call to the system.
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// A file that knows the hash of what was written to it.
 #[derive(Debug)]
 struct Sink {
-    file: Option<fs::File>,
+    file: Option<io::BufWriter<fs::File>>,
     hasher: Sha256,
     bytes: u64,
 }
@@ -481,7 +487,7 @@ struct Sink {
 impl Sink {
     fn new(file: fs::File) -> Self {
         Self {
-            file: Some(file),
+            file: Some(io::BufWriter::with_capacity(BUFFER_BYTES, file)),
             hasher: Sha256::new(),
             bytes: 0,
         }

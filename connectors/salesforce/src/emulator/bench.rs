@@ -14,11 +14,11 @@ use bytes::Bytes;
 use overlock_core::Timestamp;
 use overlock_sandbox::Body;
 
-use super::evaluate::Filter;
-use super::evaluate::{Column, Plan, holds};
+use super::evaluate::{Column, Filter, Plan, holds};
 use super::model::{Object, Row, Value, Version};
 use super::render::CsvStyle;
 use super::schema::{self, Blueprint};
+use super::soql::Operator;
 
 /// Different rows; more repeat them.
 const TEMPLATE_ROWS: u64 = 100_000;
@@ -79,17 +79,7 @@ impl Bench {
     /// Queries that select the same share their pages, whatever they are written like: the upper bound of
     /// an incremental read is another one in each run.
     pub(super) fn select(&self, plan: &Plan) -> Arc<Selection> {
-        let passing: Vec<u32> = self
-            .template
-            .iter()
-            .zip(0..)
-            .filter(|(row, _)| {
-                plan.filter
-                    .as_ref()
-                    .is_none_or(|filter| passes(row, filter))
-            })
-            .map(|(_, index)| index)
-            .collect();
+        let passing = self.passing(plan.filter.as_ref());
         let count = count(&passing, self.template.len() as u64, self.rows)
             .min(plan.limit.unwrap_or(u64::MAX));
         let mut selections = self
@@ -120,6 +110,19 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Indices of the template rows that a filter lets through.
+    fn passing(&self, filter: Option<&Filter>) -> Vec<u32> {
+        let lets = |row: &Row| filter.is_none_or(|filter| passes(row, filter));
+        let ends = [self.template.first(), self.template.last()];
+        let is_whole = filter.is_none_or(is_stretch) && ends.into_iter().flatten().all(lets);
+        let rows = self.template.iter().zip(0..);
+        rows.filter(|(row, _)| is_whole || lets(row))
+            .map(|(_, index)| index)
+            .collect()
+    }
+}
+
 impl fmt::Debug for Bench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bench({} rows)", self.rows)
@@ -134,6 +137,26 @@ fn count(passing: &[u32], template: u64, rows: u64) -> u64 {
     let rest = rows % template;
     let in_rest = passing.partition_point(|index| u64::from(*index) < rest);
     rows / template * passing.len() as u64 + in_rest as u64
+}
+
+/// Whether a filter lets through one stretch of the template, whose stamps ascend, and nothing around it.
+fn is_stretch(filter: &Filter) -> bool {
+    const STAMPS: [&str; 3] = ["SystemModstamp", "LastModifiedDate", "CreatedDate"];
+    const ORDERS: [Operator; 4] = [
+        Operator::Less,
+        Operator::LessOrEqual,
+        Operator::Greater,
+        Operator::GreaterOrEqual,
+    ];
+    match filter {
+        Filter::And(parts) => parts.iter().all(is_stretch),
+        Filter::Compare {
+            column: Column::Own(field),
+            operator,
+            ..
+        } => STAMPS.contains(&field.name.as_str()) && ORDERS.contains(operator),
+        _ => false,
+    }
 }
 
 fn passes(row: &Row, filter: &Filter) -> bool {
@@ -178,6 +201,8 @@ impl Drop for Selection {
 struct Kept {
     pages: HashMap<(u64, u64), Arc<Vec<Bytes>>>,
     bytes: u64,
+    /// The first page of records as JSON, and of what: version of the API and rows.
+    first: Option<(String, Arc<str>)>,
 }
 
 /// The passing template rows as text.
@@ -224,6 +249,19 @@ impl Selection {
             ..Version::clone(&row.version)
         });
         Some(row)
+    }
+
+    /// The first page of records for REST, made once.
+    pub(super) fn first_page(&self, what: &str, make: impl FnOnce() -> String) -> Arc<str> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, page)) = &kept.first
+            && of == what
+        {
+            return page.clone();
+        }
+        let page: Arc<str> = make().into();
+        kept.first = Some((what.to_owned(), page.clone()));
+        page
     }
 
     fn lines(&self, style: CsvStyle) -> Arc<Lines> {

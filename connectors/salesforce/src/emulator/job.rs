@@ -244,24 +244,33 @@ impl Job {
         let borders = self.borders.get_or_init(|| {
             let most_rows = behaviour.bulk_page_rows.max(1);
             let mut borders = vec![0];
-            let mut page_bytes = 0;
-            let mut page_rows = 0;
             let count = self.rows.as_ref().map_or(0, Rows::count);
-            for position in 0..count {
+            match &self.rows {
                 // Rows of the bench have one length, so they need no measuring.
-                let bytes = match &self.rows {
-                    Some(Rows::World(rows)) => self.row_bytes(world, rows, position),
-                    Some(Rows::Bench(selection)) => selection.mean_row_bytes(),
-                    None => 0,
-                };
-                let full = page_rows >= most_rows || page_bytes + bytes > behaviour.bulk_page_bytes;
-                if full && page_rows > 0 {
-                    borders.push(position);
-                    page_rows = 0;
-                    page_bytes = 0;
+                Some(Rows::Bench(selection)) => {
+                    let fitting = behaviour.bulk_page_bytes / selection.mean_row_bytes().max(1);
+                    let rows = most_rows.min(fitting).max(1);
+                    let mut position = rows;
+                    while position < count {
+                        borders.push(position);
+                        position += rows;
+                    }
                 }
-                page_rows += 1;
-                page_bytes += bytes;
+                Some(Rows::World(rows)) => {
+                    let (mut page_rows, mut page_bytes) = (0, 0);
+                    for position in 0..count {
+                        let bytes = self.row_bytes(world, rows, position);
+                        let full = page_rows >= most_rows
+                            || page_bytes + bytes > behaviour.bulk_page_bytes;
+                        if full && page_rows > 0 {
+                            borders.push(position);
+                            (page_rows, page_bytes) = (0, 0);
+                        }
+                        page_rows += 1;
+                        page_bytes += bytes;
+                    }
+                }
+                None => {}
             }
             if count > 0 {
                 borders.push(count);

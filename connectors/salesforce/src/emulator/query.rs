@@ -237,30 +237,34 @@ fn page(call: &Call<'_>, ask: &Ask, cursor: &Cursor, offset: u64, locator: Optio
         dialect: Dialect::Rest,
     };
     let name = &cursor.plan.object.name;
-    let mut first = true;
-    let mut push = |row: &Row| {
-        if !std::mem::take(&mut first) {
-            body.push(',');
+    let join = |rows: &mut dyn Iterator<Item = Row>| {
+        let mut records = String::new();
+        for row in rows {
+            if !records.is_empty() {
+                records.push(',');
+            }
+            writer.record(&mut records, name, &cursor.plan.columns, &row);
         }
-        writer.record(&mut body, name, &cursor.plan.columns, row);
+        records
     };
     match &cursor.matched {
         Matched::World(ids) => {
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
             let count = usize::try_from(end - offset).unwrap_or(usize::MAX);
-            for id in ids.iter().skip(from).take(count) {
-                // Rows that went away meanwhile are missing from the page.
-                let row = world.row_at(name, id, call.now);
-                if let Some(row) = row.filter(|row| cursor.all || !row.version.is_deleted) {
-                    push(&row);
-                }
-            }
+            // Rows that went away meanwhile are missing from the page.
+            let rows = ids.iter().skip(from).take(count);
+            let rows = rows.filter_map(|id| world.row_at(name, id, call.now));
+            let mut rows = rows.filter(|row| cursor.all || !row.version.is_deleted);
+            body.push_str(&join(&mut rows));
         }
         Matched::Bench(selection) => {
-            for position in offset..end {
-                if let Some(row) = selection.row(position) {
-                    push(&row);
-                }
+            let mut rows = (offset..end).filter_map(|position| selection.row(position));
+            if offset == 0 && end == cursor.page_rows {
+                body.push_str(
+                    &selection.first_page(&format!("{version} {end}"), || join(&mut rows)),
+                );
+            } else {
+                body.push_str(&join(&mut rows));
             }
         }
     }
