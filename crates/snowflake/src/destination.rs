@@ -22,14 +22,14 @@ use overlock_core::{
 use overlock_package as package;
 use tokio::sync::Mutex;
 
+use crate::books::verify;
 use crate::check::{self, Identity};
-use crate::client::AGAIN;
-use crate::column::{Column, ColumnType, Table};
 use crate::heads::{Reading, Shown};
+use crate::looks::{Seen, seen};
 use crate::plan::{self, Policy};
 use crate::sql::Place;
-use crate::step::{ExternalStage, HeadRow, LOOK_COLUMNS, Step, Target};
-use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
+use crate::step::{ExternalStage, HeadRow, Step, Target};
+use crate::warehouse::{Failure, Result, Session, Tag, Warehouse};
 
 /// How often a commit is tried (reliability.md, W12).
 const ATTEMPTS: u32 = 3;
@@ -64,21 +64,6 @@ impl std::fmt::Debug for Snowflake {
             .field("place", &self.place)
             .finish_non_exhaustive()
     }
-}
-
-/// What a look found.
-#[derive(Debug, Default)]
-struct Seen {
-    /// Whether there is a row for the key's head, with or without one.
-    has_row: bool,
-    /// Whether there are more rows than one, of which at most one was ever written to.
-    has_empty: bool,
-    head: Option<HeadRow>,
-    /// Rows of the history.
-    commits: u64,
-    /// A pointer that the history does not know.
-    stray: Option<HeadRow>,
-    table: Table,
 }
 
 impl Snowflake {
@@ -402,123 +387,6 @@ async fn run_all(session: &mut dyn Session, steps: &[Step], package: &Package) -
     Ok(())
 }
 
-fn verify(step: &Step, answer: &Answer, package: &Package) -> Result<()> {
-    let manifest = &package.manifest;
-    match step {
-        Step::List { .. } => verify_list(answer, package),
-        Step::Copy { .. } => verify_copy(answer, package),
-        Step::MoveHead { target, .. } => match answer.number()? {
-            1 => Ok(()),
-            0 => Err(Failure::Refused(conflict(package, None))),
-            _ => Err(Failure::Lost(two_heads(target))),
-        },
-        Step::Insert(load) => {
-            let inserted = answer.number()?;
-            let must_be_all = load.keys.primary.is_empty() && !load.without_deleted;
-            if inserted > manifest.rows() || must_be_all && inserted != manifest.rows() {
-                // A session that was replaced after the head was moved inserts nothing: only the head knows.
-                let error = miscount("rows inserted", manifest.rows(), inserted);
-                return Err(Failure::Lost(error));
-            }
-            Ok(())
-        }
-        Step::LogCommit { .. } => match answer.number()? {
-            1 => Ok(()),
-            _ => Err(Failure::Lost(
-                Error::new(
-                    ErrorKind::Destination,
-                    "find as many staged rows as the package has",
-                )
-                .context("commit", manifest.id)
-                .hint(AGAIN),
-            )),
-        },
-        _ => Ok(()),
-    }
-}
-
-fn miscount(what: &str, expected: u64, found: u64) -> Error {
-    Error::new(
-        ErrorKind::Destination,
-        format!("balance the books: {expected} rows in the package, {found} {what}"),
-    )
-    .hint("nothing became visible; the package is kept and the next run tries it again")
-}
-
-/// The name of a staged or loaded file ends with the name of the part.
-fn is_part(name: Option<&str>, part: &str) -> bool {
-    name.is_some_and(|name| name.rsplit('/').next() == Some(part))
-}
-
-fn verify_list(answer: &Answer, package: &Package) -> Result<()> {
-    for part in &package.manifest.files {
-        let sizes: Vec<u64> = (0..answer.rows.len())
-            .filter(|row| is_part(answer.get(*row, "name"), &part.name))
-            .filter_map(|row| answer.get(row, "size")?.parse().ok())
-            .collect();
-        // Files that are encrypted by us are filled up to whole blocks of 16 bytes.
-        let padded = (part.bytes / 16 + 1) * 16;
-        if sizes != [part.bytes] && sizes != [padded] {
-            return Err(Failure::Lost(
-                Error::new(
-                    ErrorKind::Destination,
-                    "find a file on the stage as it was sent",
-                )
-                .context("file", &part.name)
-                .context("bytes", part.bytes)
-                .context("found", format!("{sizes:?}"))
-                .hint(AGAIN),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn verify_copy(answer: &Answer, package: &Package) -> Result<()> {
-    let manifest = &package.manifest;
-    if answer.rows.len() != manifest.files.len() {
-        let found = answer.rows.len() as u64;
-        let error = miscount("files loaded", manifest.rows(), found);
-        return Err(Failure::Refused(error));
-    }
-    for part in &manifest.files {
-        let row = (0..answer.rows.len()).find(|row| is_part(answer.get(*row, "file"), &part.name));
-        let number = |column: &str| -> Option<u64> { answer.get(row?, column)?.parse().ok() };
-        let status = row
-            .and_then(|row| answer.get(row, "status"))
-            .unwrap_or("missing");
-        if status.eq_ignore_ascii_case("LOADED")
-            && number("rows_loaded") == Some(part.rows)
-            && number("errors_seen").unwrap_or(0) == 0
-        {
-            continue;
-        }
-        let mut error = Error::new(
-            ErrorKind::Destination,
-            format!("load `{}`: {status}", part.name),
-        )
-        .context("rows", part.rows)
-        .hint("nothing became visible; the package is kept and the next run tries it again");
-        for column in ["rows_loaded", "errors_seen"] {
-            if let Some(value) = number(column) {
-                error = error.context(
-                    if column == "rows_loaded" {
-                        "loaded"
-                    } else {
-                        "errors"
-                    },
-                    value,
-                );
-            }
-        }
-        if let Some(first) = row.and_then(|row| answer.get(row, "first_error")) {
-            error = error.context("first_error", first);
-        }
-        return Err(Failure::Refused(error));
-    }
-    Ok(())
-}
-
 /// What is left behind goes; if it does not, it costs a little storage until the next start.
 async fn clean(session: &mut dyn Session, package: &Package, target: &Target) {
     for step in plan::clean(package, target) {
@@ -589,96 +457,6 @@ async fn look(session: &mut dyn Session, target: &Target) -> Result<Seen> {
     seen(&answer, target).map_err(Failure::Refused)
 }
 
-/// Reads the answer to a look.
-fn seen(answer: &Answer, target: &Target) -> overlock_core::Result<Seen> {
-    let mut seen = Seen::default();
-    let mut columns = Vec::new();
-    let mut pointer = None;
-    let mut logged = Vec::new();
-    let mut before = None;
-    for row in &answer.rows {
-        let cell = |name: &str| -> Option<&str> {
-            let position = LOOK_COLUMNS.iter().position(|column| *column == name)?;
-            row.get(position)?.as_deref()
-        };
-        match cell("kind") {
-            Some("column") => {
-                let number = |name: &str| cell(name).and_then(|text| text.parse().ok());
-                let kind = cell("stream").unwrap_or_default();
-                let column = Column {
-                    name: cell("pipeline").unwrap_or_default().to_owned(),
-                    kind: ColumnType::parse(kind, number("table"), number("id")),
-                };
-                columns.push((number_of(cell("head")), column));
-                continue;
-            }
-            Some("count") => {
-                seen.commits = cell("id").and_then(|id| id.parse().ok()).unwrap_or(0);
-                continue;
-            }
-            Some("commit") => {
-                logged.push(cell("id").unwrap_or_default().to_owned());
-                // Of the head itself only the id is told, which is all that is new.
-                if cell("head").is_some() {
-                    before = Some(head_row(cell("head"))?);
-                }
-                continue;
-            }
-            _ => {}
-        }
-        let key = &target.key;
-        let is_ours = cell("pipeline") == Some(key.pipeline.as_str())
-            && cell("stream") == Some(key.stream.as_str());
-        if !is_ours {
-            if let Some(owner) = cell("id").and(cell("pipeline")) {
-                return Err(taken(target, owner));
-            }
-            continue;
-        }
-        if cell("id").is_none() {
-            seen.has_empty |= seen.has_row;
-        } else if pointer.is_some() {
-            return Err(two_heads(target));
-        } else {
-            seen.has_empty |= seen.has_row;
-            pointer = Some(head_row(cell("head"))?);
-        }
-        seen.has_row = true;
-    }
-    if let Some(pointer) = pointer {
-        let parent = pointer.parent;
-        seen.table.mapping.clone_from(&pointer.mapping);
-        if logged.contains(&pointer.id.to_string()) {
-            seen.head = Some(pointer);
-        } else {
-            seen.head = before.filter(|before: &HeadRow| Some(before.id) == parent);
-            if seen.head.is_none() && parent.is_some() {
-                return Err(unreadable("HEAD"));
-            }
-            seen.stray = Some(pointer);
-        }
-    }
-    columns.sort_by_key(|(position, _)| *position);
-    seen.table.columns = columns.into_iter().map(|(_, column)| column).collect();
-    Ok(seen)
-}
-
-fn number_of(text: Option<&str>) -> u32 {
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-pub(crate) fn unreadable(column: &'static str) -> Error {
-    Error::new(
-        ErrorKind::Destination,
-        format!("read the column `{column}` of a head"),
-    )
-    .hint("somebody changed the tables `_OVERLOCK_...`; restore them with Snowflake's Time Travel")
-}
-
-fn head_row(text: Option<&str>) -> overlock_core::Result<HeadRow> {
-    serde_json::from_str(text.unwrap_or_default()).map_err(|error| unreadable("HEAD").source(error))
-}
-
 fn to_commit(head: HeadRow) -> Commit {
     Commit {
         id: head.id,
@@ -690,7 +468,7 @@ fn to_commit(head: HeadRow) -> Commit {
     }
 }
 
-fn conflict(package: &Package, head: Option<CommitId>) -> Error {
+pub(crate) fn conflict(package: &Package, head: Option<CommitId>) -> Error {
     let shown = head.map_or_else(|| "another".to_owned(), |head| head.to_string());
     Error::new(
         ErrorKind::Conflict,
@@ -700,38 +478,6 @@ fn conflict(package: &Package, head: Option<CommitId>) -> Error {
     .context("commit", package.manifest.id)
     .context("head", shown)
     .hint("another run was faster; nothing is lost: the next run reads on from its commit")
-}
-
-pub(crate) fn two_heads(target: &Target) -> Error {
-    Error::new(
-        ErrorKind::Destination,
-        format!(
-            "trust the table of heads: it has two rows for {}",
-            target.key
-        ),
-    )
-    .hint(format!(
-        "look at both rows and delete the one whose ID is not in {commits}: SELECT * FROM {heads} \
-         WHERE PIPELINE = '{pipeline}' AND STREAM = '{stream}'",
-        commits = target.commits,
-        heads = target.heads,
-        pipeline = target.key.pipeline,
-        stream = target.key.stream,
-    ))
-}
-
-pub(crate) fn taken(target: &Target, owner: &str) -> Error {
-    let Target { key, table, .. } = target;
-    let owner = overlock_core::text::printable(owner);
-    Error::new(
-        ErrorKind::Config,
-        format!("use the table {table}: the pipeline `{owner}` fills it"),
-    )
-    .context("filled_by", &owner)
-    .hint(format!(
-        "give `{}` another schema, or run the pipeline `{owner}`",
-        key.pipeline
-    ))
 }
 
 #[async_trait]

@@ -12,7 +12,7 @@ use overlock_core::{CommitId, StreamName, SyncKey};
 use overlock_package::fs;
 use serde::{Deserialize, Serialize};
 
-use crate::destination::{taken, two_heads, unreadable};
+use crate::looks::{taken, two_heads, unreadable};
 use crate::step::{HeadRow, Target};
 use crate::warehouse::Answer;
 

@@ -5,14 +5,17 @@
 //! is done. What a step means is written twice: as SQL, and in `memory` on tables in memory, where every
 //! gap between two steps can be broken.
 
+mod books;
 mod check;
 mod client;
 mod column;
 mod destination;
 mod heads;
+mod looks;
 #[cfg(feature = "conformance")]
 pub mod memory;
 mod plan;
+mod render;
 mod sql;
 #[cfg(feature = "conformance")]
 pub mod stand_in;
@@ -24,8 +27,9 @@ pub use client::{Account, Auth, Bucket, SnowflakeWarehouse};
 pub use column::{Column, ColumnType, Evolution, Mapped, Route, Table, evolve};
 pub use destination::Snowflake;
 pub use plan::{CompatColumns, OnSchemaChange, Policy, clean, ddl, plan, prepare, target};
+pub use render::render;
 pub use sql::{Name, Place, normalized};
 pub use step::{
-    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target, render,
+    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target,
 };
 pub use warehouse::{Answer, Failure, Session, Tag, Warehouse};

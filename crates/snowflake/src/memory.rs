@@ -9,26 +9,21 @@
     reason = "only tests call this, and a panic is how a test fails"
 )]
 
+mod files;
 mod looks;
+mod rows;
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, AsArray as _};
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
-};
-use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use overlock_core::{CommitId, SyncKey};
-use overlock_package as package;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::column::ColumnType;
 use crate::sql::{Name, Place};
-use crate::step::{Choice, Claim, Constant, HeadRow, Load, Step, StrayValue, Target};
+use crate::step::{Claim, HeadRow, Step, StrayValue, Target};
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
 /// One value.
@@ -545,80 +540,6 @@ impl Database {
         Ok(Answer::default())
     }
 
-    fn upload(&mut self, stage: &Name, prefix: &str, file: &Path, bytes: u64) -> Result<()> {
-        if !self.stages.contains(stage) {
-            return Err(missing(stage));
-        }
-        let name = file
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let mut lines = Vec::new();
-        let batches = package::read_file(file, None).map_err(Failure::Refused)?;
-        for batch in batches {
-            lines.extend(lines_of(&batch.map_err(Failure::Refused)?));
-        }
-        self.files
-            .insert((stage.clone(), format!("{prefix}{name}")), (bytes, lines));
-        Ok(())
-    }
-
-    fn of_prefix<'a>(
-        &'a self,
-        stage: &'a Name,
-        prefix: &'a str,
-    ) -> impl Iterator<Item = (&'a str, &'a (u64, Vec<Line>))> {
-        self.files
-            .iter()
-            .filter(move |((of, path), _)| of == stage && path.starts_with(prefix))
-            .map(|((_, path), file)| (path.as_str(), file))
-    }
-
-    fn list(&self, stage: &Name, prefix: &str) -> Answer {
-        let rows = self
-            .of_prefix(stage, prefix)
-            .map(|(path, (bytes, _))| vec![Some(path.to_owned()), Some(bytes.to_string())]);
-        Answer {
-            columns: vec!["name".to_owned(), "size".to_owned()],
-            rows: rows.collect(),
-        }
-    }
-
-    fn copy(&mut self, staging: &Name, stage: &Name, prefix: &str) -> Result<Answer> {
-        let mut rows = Vec::new();
-        let mut lines = Vec::new();
-        for (path, (_, of_file)) in self.of_prefix(stage, prefix) {
-            let count = of_file.len().to_string();
-            rows.push(vec![
-                Some(path.to_owned()),
-                Some("LOADED".to_owned()),
-                Some(count.clone()),
-                Some(count),
-                Some("0".to_owned()),
-                None,
-            ]);
-            lines.extend(of_file.iter().cloned());
-        }
-        let columns = [
-            "file",
-            "status",
-            "rows_parsed",
-            "rows_loaded",
-            "errors_seen",
-            "first_error",
-        ];
-        let table = self.table(staging)?;
-        for mut line in lines {
-            // Columns that the table does not have are ignored: that is how COPY loses data.
-            line.retain(|name, _| table.columns.iter().any(|(column, _)| column == name));
-            table.rows.push(line);
-        }
-        Ok(Answer {
-            columns: columns.map(ToOwned::to_owned).to_vec(),
-            rows,
-        })
-    }
-
     fn move_head(
         &mut self,
         target: &Target,
@@ -645,77 +566,6 @@ impl Database {
                 line.table.clone_from(&target.table.object);
                 count += 1;
             }
-        }
-        Ok(changed(count))
-    }
-
-    fn delete_old(&mut self, load: &Load) -> Result<Answer> {
-        if !self.is_head(&load.target, load.claim) {
-            return Ok(changed(0));
-        }
-        let staged = self.table(&load.staging)?.rows.clone();
-        let table = self.table(&load.target.table)?;
-        let before = table.rows.len();
-        table.rows.retain(|old| {
-            !staged.iter().any(|new| {
-                let is_same = load.keys.primary.iter().all(|key| {
-                    let (old, new) = (cell(old, &key.column), cell(new, &key.name));
-                    old.compare(&new) == Some(Ordering::Equal)
-                });
-                let wins = load.keys.replication.as_ref().is_none_or(|key| {
-                    let (old, new) = (cell(old, &key.column), cell(new, &key.name));
-                    old.is_null() || new.compare(&old).is_some_and(Ordering::is_ge)
-                });
-                is_same && wins
-            })
-        });
-        let count = before - table.rows.len();
-        Ok(changed(count))
-    }
-
-    fn insert(&mut self, load: &Load) -> Result<Answer> {
-        if !self.is_head(&load.target, load.claim) {
-            return Ok(changed(0));
-        }
-        let staged = self.table(&load.staging)?.rows.clone();
-        let table = self.table(&load.target.table)?;
-        let existing = table.rows.clone();
-        let mut count = 0;
-        for line in chosen(staged, load) {
-            let deleted = cell(&line, "_deleted") == Cell::Boolean(true);
-            if load.without_deleted && deleted {
-                continue;
-            }
-            let mut same = load.keys.primary.clone();
-            if load.choice == Choice::Unseen {
-                same.extend(load.keys.replication.clone());
-            }
-            let is_there = load.choice != Choice::All
-                && existing.iter().any(|old| {
-                    same.iter().all(|key| {
-                        let (old, new) = (cell(old, &key.column), cell(&line, &key.name));
-                        let is_version = load.keys.replication.as_ref() == Some(key);
-                        old.compare(&new) == Some(Ordering::Equal)
-                            || is_version && old.is_null() && new.is_null()
-                    })
-                });
-            if is_there {
-                continue;
-            }
-            let mut row = Line::new();
-            for route in &load.routes {
-                row.insert(route.column.clone(), cell(&line, &route.name));
-            }
-            for constant in &load.constants {
-                let value = if constant.only_deleted && !deleted {
-                    Cell::Null
-                } else {
-                    value_of(constant)
-                };
-                row.insert(constant.column.clone(), value);
-            }
-            table.rows.push(row);
-            count += 1;
         }
         Ok(changed(count))
     }
@@ -767,110 +617,4 @@ impl Database {
 
 fn cell(line: &Line, name: &str) -> Cell {
     line.get(name).cloned().unwrap_or(Cell::Null)
-}
-
-fn value_of(constant: &Constant) -> Cell {
-    match constant.kind {
-        ColumnType::Number(..) => Cell::Number(constant.value.parse().unwrap()),
-        ColumnType::Timestamp => {
-            let at = overlock_core::Timestamp::parse(&constant.value).unwrap();
-            Cell::Number(at.micros().into())
-        }
-        _ => Cell::Text(constant.value.clone()),
-    }
-}
-
-/// The staged rows that are loaded.
-fn chosen(staged: Vec<Line>, load: &Load) -> Vec<Line> {
-    let key_of = |line: &Line| -> Option<String> {
-        let mut names: Vec<&str> = load
-            .keys
-            .primary
-            .iter()
-            .map(|key| key.name.as_str())
-            .collect();
-        if load.choice == Choice::Unseen {
-            names.extend(load.keys.replication.iter().map(|key| key.name.as_str()));
-        }
-        let cells: Vec<Cell> = names.iter().map(|name| cell(line, name)).collect();
-        let keys = cells.get(..load.keys.primary.len()).unwrap_or_default();
-        (!keys.iter().any(Cell::is_null)).then(|| format!("{cells:?}"))
-    };
-    let version = |line: &Line| {
-        load.keys
-            .replication
-            .as_ref()
-            .map(|key| cell(line, &key.name))
-    };
-    match load.choice {
-        Choice::All => staged,
-        Choice::Unseen => {
-            let mut seen = HashSet::new();
-            let mut staged = staged;
-            staged.retain(|line| key_of(line).is_none_or(|key| seen.insert(key)));
-            staged
-        }
-        Choice::Newest => {
-            let mut newest: BTreeMap<String, Line> = BTreeMap::new();
-            let mut chosen = Vec::new();
-            for line in staged {
-                let Some(key) = key_of(&line) else {
-                    chosen.push(line);
-                    continue;
-                };
-                let wins =
-                    newest
-                        .get(&key)
-                        .is_none_or(|old| match (version(old), version(&line)) {
-                            (Some(old), Some(new)) if old.is_null() || new.is_null() => {
-                                old.is_null() || !new.is_null()
-                            }
-                            (Some(old), Some(new)) => {
-                                new.compare(&old).is_some_and(Ordering::is_ge)
-                            }
-                            _ => true,
-                        });
-                if wins {
-                    newest.insert(key, line);
-                }
-            }
-            chosen.extend(newest.into_values());
-            chosen
-        }
-    }
-}
-
-fn lines_of(batch: &RecordBatch) -> Vec<Line> {
-    let mut lines = vec![Line::new(); batch.num_rows()];
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        for (row, line) in lines.iter_mut().enumerate() {
-            let value = if column.is_null(row) {
-                Cell::Null
-            } else {
-                value_at(column, row)
-            };
-            line.insert(field.name().clone(), value);
-        }
-    }
-    lines
-}
-
-fn value_at(column: &dyn Array, row: usize) -> Cell {
-    match column.data_type() {
-        DataType::Boolean => Cell::Boolean(column.as_boolean().value(row)),
-        DataType::Int64 => Cell::Number(column.as_primitive::<Int64Type>().value(row).into()),
-        DataType::Float64 => Cell::Float(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(..) => {
-            Cell::Number(column.as_primitive::<Decimal128Type>().value(row))
-        }
-        DataType::Date32 => Cell::Number(column.as_primitive::<Date32Type>().value(row).into()),
-        DataType::Timestamp(..) => Cell::Number(
-            column
-                .as_primitive::<TimestampMicrosecondType>()
-                .value(row)
-                .into(),
-        ),
-        DataType::Binary => Cell::Bytes(column.as_binary::<i32>().value(row).to_vec()),
-        _ => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
-    }
 }

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::column::{ColumnType, Evolution, Route, Table, evolve, refuse_changes, staging};
+use crate::render::render;
 use crate::sql::{Name, Place, normalized};
 use crate::step::{
-    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target, render,
+    Choice, Claim, Constant, ExternalStage, HeadRow, Keys, Load, Step, StrayValue, Target,
 };
 
 /// The names of what overlock keeps for itself in a schema.

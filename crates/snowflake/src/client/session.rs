@@ -18,7 +18,8 @@ use super::external::{Bucket, External};
 use super::login::{Key, Login};
 use super::upload::Upload;
 use super::wire::{Refusal, SharedSession, Wire};
-use crate::step::{Step, render};
+use crate::render::render;
+use crate::step::Step;
 use crate::warehouse::{Answer, Failure, Result, Session, Tag, Warehouse};
 
 /// Until a connection stands.

@@ -26,7 +26,7 @@ use url::Url;
 use super::cipher::{BLOCK, Cipher, EncryptionMaterial, Encryptor};
 use super::codes::AGAIN;
 use super::external::broken;
-use crate::step::put_path;
+use crate::render::put_path;
 use crate::warehouse::{Failure, Result};
 
 /// The files that a PUT means, and nothing else.
