@@ -254,6 +254,50 @@ fn l10_a_session_that_ends_during_a_job_is_renewed_and_the_job_goes_on() {
 }
 
 #[test]
+fn l4_a_row_without_its_stamp_is_kept_and_moves_no_state() {
+    // covers: L4
+    let lab = lab(&["Contact"]);
+    let now = lab.now();
+    let stamp = lab.sandbox.with_world(|world| {
+        let mut stamps: Vec<_> = world
+            .expected("Contact", now)
+            .iter()
+            .map(|row| row.stamp)
+            .collect();
+        stamps.sort();
+        stamps[stamps.len() / 2]
+    });
+    lab.sandbox.faults().add(
+        Match::path("*/results").times(50),
+        Fault::Replace {
+            find: stamp.to_string().replace('Z', ""),
+            with: "no date".to_owned(),
+        },
+    );
+    let ended = lab.overlock(&["run", "crm", "--json"]).expect(0).json();
+    assert!(lab.sandbox.faults().fired() > 0);
+    assert_ne!(ended["streams"][0]["extra"], 0, "not counted: {ended}");
+    let table = lab.table("Contact");
+    let odd = table.iter().filter(|row| {
+        row["SystemModstamp"]
+            .as_deref()
+            .is_some_and(|stamp| stamp.contains("no date"))
+    });
+    let odd: Vec<String> = odd.map(|row| row["Id"].clone().unwrap()).collect();
+    assert!(!odd.is_empty() && odd.len() < table.len(), "{odd:?}");
+    lab.sandbox.faults().clear();
+    // A later version of such a row takes its place.
+    let at = lab.now().plus(Duration::from_secs(60));
+    lab.sandbox.clock().set(at.plus(Duration::from_secs(60)));
+    lab.sandbox.with_world(|world| {
+        for id in &odd {
+            world.touch("Contact", id, at).unwrap();
+        }
+    });
+    lab.settle_and_judge();
+}
+
+#[test]
 fn l11_another_order_of_columns_on_a_later_page_changes_nothing() {
     // covers: L11
     let lab = lab(&["Contact"]);
