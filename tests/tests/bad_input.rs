@@ -1,5 +1,8 @@
 //! What a person gets wrong, on the real binary: position, suggestion, exit code, and nothing half done.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use overlock_tests::lab::Lab;
@@ -180,4 +183,91 @@ fn a_server_s_refusal_is_shown_in_at_most_eight_lines() {
         "{}",
         outcome.stderr
     );
+}
+
+/// A project whose warehouse has these keys beside those that it needs.
+fn with_warehouse(lines: &str) -> Lab {
+    let lab = lab();
+    let path = lab.project.path().join("overlock.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("[destination.lake]").unwrap();
+    let run = rest.split_once("[run]").unwrap().1;
+    let mut warehouse = "kind = \"snowflake\"\n".to_owned();
+    for (key, value) in [
+        ("account", "\"myorg-a\""),
+        ("user", "\"LOADER\""),
+        ("database", "\"RAW\""),
+        (
+            "auth",
+            "{ kind = \"password\", password = \"cmd:printf not-a-secret\" }",
+        ),
+    ] {
+        if !lines.contains(&format!("{key} =")) {
+            _ = writeln!(warehouse, "{key} = {value}");
+        }
+    }
+    let project = format!("{before}[destination.lake]\n{warehouse}{lines}\n[run]{run}");
+    lab.write_file("overlock.toml", &project);
+    lab
+}
+
+#[test]
+fn what_is_wrong_with_a_warehouse_is_found_before_anything_is_asked() {
+    let login =
+        "access_key_id = \"cmd:printf AKIA1234\", secret_access_key = \"cmd:printf abcdefgh\"";
+    let stage = |rest: &str| format!("stage = {{ url = \"s3://bucket/path\", {login}, {rest} }}");
+    for (verb, lines, said) in [
+        (
+            "validate",
+            "account = \"myorg-a.snowflakecomputing.com\"".to_owned(),
+            "without the domain",
+        ),
+        (
+            "validate",
+            "account = \"https://myorg-a\"".to_owned(),
+            "without https://",
+        ),
+        ("validate", "database = \"\"".to_owned(), "write a name"),
+        ("validate", "schema = \" \"".to_owned(), "write a name"),
+        (
+            "check",
+            stage("region = \"eu-central-1\""),
+            "storage_integration",
+        ),
+        (
+            "check",
+            stage("storage_integration = \"LAKE\", region = \"eu central/1\""),
+            "eu-central-1",
+        ),
+        ("check", stage("storage_integration = \"LAKE\""), "`region`"),
+    ] {
+        let lab = with_warehouse(&lines);
+        let arguments: &[&str] = match verb {
+            "validate" => &["config", "validate"],
+            _ => &["check"],
+        };
+        let outcome = lab.overlock(arguments).expect(2);
+        assert!(outcome.stderr.contains(said), "{lines}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn of_two_secrets_on_one_line_none_is_shown() {
+    let [first, second] = ["PlainSecretOne", "SuperSecret123"];
+    for lines in [
+        format!(
+            "auth = {{ kind = \"key_pair\", private_key = \"{first}\", passphrase = \"{second}\" }}"
+        ),
+        format!(
+            "stage = {{ url = \"s3://b/p\", access_key_id = \"{first}\", secret_access_key = \"{second}\" }}"
+        ),
+    ] {
+        let lab = with_warehouse(&lines);
+        for arguments in [&["check"][..], &["run", "crm", "-vvv"], &["plan", "--ddl"]] {
+            let outcome = lab.overlock(arguments).expect(2);
+            let said = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert!(said.contains("written into the file"), "{said}");
+            assert!(!said.contains(first) && !said.contains(second), "{said}");
+        }
+    }
 }

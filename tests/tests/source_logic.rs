@@ -434,6 +434,30 @@ fn l14_a_state_in_the_future_is_refused() {
 }
 
 #[test]
+fn l14_a_state_of_another_org_is_refused() {
+    // covers: L14
+    let lab = lab(&["Account"]);
+    lab.run().expect(0);
+    let commits = lab.commits("Account");
+    lab.advance(Duration::from_secs(100_000));
+    // The same names, another org: its older rows would be left out, and the others mixed with them.
+    lab.sandbox.faults().add(
+        Match::path("*/oauth2/token").times(9),
+        Fault::Replace {
+            find: "/id/00D".to_owned(),
+            with: "/id/00DX".to_owned(),
+        },
+    );
+    let outcome = lab.run().expect(2);
+    for part in ["another org", "00DX", "--full-refresh"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    assert_eq!(lab.commits("Account"), commits);
+    lab.sandbox.faults().clear();
+    lab.settle_and_judge();
+}
+
+#[test]
 fn l16_a_used_up_quota_stops_with_what_is_sealed_and_says_when_to_come_again() {
     // covers: L16
     let lab = lab(&["Account", "Contact", "Task"]);

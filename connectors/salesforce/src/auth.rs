@@ -8,6 +8,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,7 +30,11 @@ pub(crate) struct Login {
     instance_url: Option<Url>,
     folder: PathBuf,
     key: Option<EncodingKey>,
+    org: Org,
 }
+
+/// The id of the org that the first login led to.
+pub(crate) type Org = Arc<OnceLock<String>>;
 
 impl Login {
     /// Prepares a login; reads the private key, so that a wrong one is found before any request.
@@ -58,7 +63,13 @@ impl Login {
             instance_url: settings.instance_url,
             folder,
             key,
+            org: Org::default(),
         })
+    }
+
+    /// The id of the org, known after the first login.
+    pub(crate) fn org(&self) -> Org {
+        Arc::clone(&self.org)
     }
 
     fn assertion(&self, username: &str, now: Timestamp) -> Result<Secret> {
@@ -174,6 +185,10 @@ impl Auth for Login {
             }
         };
         client.learn(answer.access_token.expose());
+        if let Some(org) = answer.org() {
+            // Of two logins of one run, the first counts; the second is of the same user.
+            self.org.get_or_init(|| org);
+        }
         let base = match &self.instance_url {
             Some(base) => base.clone(),
             None => Url::parse(answer.instance_url.trim_end_matches('/')).map_err(|_| {
@@ -206,6 +221,19 @@ struct TokenAnswer {
     instance_url: String,
     #[serde(default)]
     refresh_token: Option<Secret>,
+    /// `https://login.salesforce.com/id/<org>/<user>` (salesforce.md, section 2).
+    #[serde(default)]
+    id: String,
+}
+
+impl TokenAnswer {
+    fn org(&self) -> Option<String> {
+        let (_, rest) = self.id.split_once("/id/")?;
+        let org = rest.split('/').next()?;
+        let is_id = org.starts_with("00D") && org.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // The first 15 signs are the id; three more only check it.
+        is_id.then(|| org.get(..15).unwrap_or(org).to_owned())
+    }
 }
 
 /// The token store: a token that replaced the configured one. A new token in the settings makes it void.

@@ -9,6 +9,7 @@ use overlock_kit::Http;
 use overlock_kit::http::{Api, Body, HeaderMap, Quota, Request, Response, Verdict};
 
 use crate::api::{self, Version};
+use crate::auth::Org;
 use crate::errors::{self, Meaning};
 use crate::limits;
 
@@ -43,6 +44,7 @@ pub(crate) struct Client {
     version: Version,
     events: Events,
     clock: Arc<ServerClock>,
+    org: Org,
 }
 
 #[derive(Debug, Default)]
@@ -54,13 +56,19 @@ struct ServerClock {
 
 impl Client {
     /// Wraps a client.
-    pub(crate) fn new(http: Http, version: Version, events: Events) -> Self {
+    pub(crate) fn new(http: Http, version: Version, events: Events, org: Org) -> Self {
         Self {
+            org,
             http,
             version,
             events,
             clock: Arc::new(ServerClock::default()),
         }
+    }
+
+    /// The id of the org, once it is known.
+    pub(crate) fn org(&self) -> Option<&str> {
+        self.org.get().map(String::as_str)
     }
 
     /// The HTTP client itself.

@@ -109,8 +109,9 @@ impl Salesforce {
         let folder = cx.work_dir.join(auth::fingerprint(&identity));
         let login = Login::new(settings, folder.clone())?;
         let jobs_done = JobsDone::new(folder.join("jobs.json"));
+        let org = login.org();
         let http = Http::new(http, Arc::new(login), Arc::new(Answers), cx)?;
-        let client = Client::new(http, version, cx.events.clone());
+        let client = Client::new(http, version, cx.events.clone(), org);
         Ok(Self {
             discovery: Discovery::new(client.clone(), folder),
             client,

@@ -14,6 +14,9 @@ pub const VERSION: u64 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Position {
     v: u64,
+    /// The org that it is a position in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// Every row that was visible and stamped before this is delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
@@ -147,6 +150,26 @@ impl Position {
     /// `Data` if a locator makes it too long.
     pub fn write(&self) -> Result<State> {
         State::new(self)
+    }
+
+    /// Refuses a position in another org: going on from it would skip everything that is older there.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check_org(&self, org: Option<&str>) -> Result<()> {
+        match (self.org.as_deref(), org) {
+            (Some(known), Some(org)) if known != org => Err(Error::new(
+                ErrorKind::Config,
+                "go on from a state of another org: its rows would be mixed with this one's",
+            )
+            .context("org", org)
+            .context("state_of", known)
+            .hint(
+                "log in to the other org, or send this one to a destination, schema or folder of its own; if this org \
+                 took the other's place, as a refreshed sandbox does: `overlock sync --full-refresh` it",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a position later than the server's clock: going on from it would skip everything until

@@ -2,8 +2,8 @@
 //!
 //! Every commit adds one row to the history, in the transaction that moves the head. So as long as the history has as
 //! many rows as when the heads were last read, the heads are the same, and SHOW TABLES tells how many it has from
-//! what Snowflake knows without a warehouse. A file remembers the heads and that number. It is a cache: what it says
-//! wrongly, a commit notices, because it looks for itself.
+//! what Snowflake knows without a warehouse. A file remembers the heads and that number, under a hash. It is a cache: if it
+//! names another commit than Snowflake, the commit notices, because it looks for itself.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use overlock_core::{CommitId, StreamName, SyncKey};
 use overlock_package::fs;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::looks::{taken, two_heads, unreadable};
 use crate::step::{HeadRow, Target};
@@ -18,6 +19,13 @@ use crate::warehouse::Answer;
 
 /// Longest file of heads: some kilobytes for each stream.
 const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Length of the hash before the JSON: a state with a flipped bit is no state.
+const HASH_BYTES: usize = 64;
+
+fn hash_of(json: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(json))
+}
 
 /// One row of the table of heads, with what the history knows of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,14 +94,19 @@ impl Heads {
     /// What a file says; nothing if it is not there, damaged, or of another schema.
     fn load(file: &Path, target: &Target) -> Option<Self> {
         let bytes = fs::read(file, MAX_FILE_BYTES).ok()?;
-        let heads: Self = serde_json::from_slice(&bytes).ok()?;
+        let (hash, json) = bytes.split_at_checked(HASH_BYTES)?;
+        if hash != hash_of(json).as_bytes() {
+            return None;
+        }
+        let heads: Self = serde_json::from_slice(json).ok()?;
         (heads.of == Self::of(target)).then_some(heads)
     }
 
     fn save(&self, file: &Path) {
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
-        let saved =
-            fs::create_dir_all(fs::parent(file)).and_then(|()| fs::replace(file, &bytes, |_| {}));
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let text = format!("{}{json}", hash_of(json.as_bytes()));
+        let saved = fs::create_dir_all(fs::parent(file))
+            .and_then(|()| fs::replace(file, text.as_bytes(), |_| {}));
         if let Err(error) = saved {
             tracing::debug!(%error, "The heads were not remembered; the next run asks for them.");
         }

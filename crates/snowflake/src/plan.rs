@@ -228,7 +228,21 @@ pub fn ddl(package: &Package, target: &Target, policy: Policy, at: Timestamp) ->
     steps.extend(clean(package, target));
     let mut sql = String::new();
     for step in &steps {
-        _ = writeln!(sql, "-- {}\n{};\n", step.word(), render(step).trim());
+        match (&target.external, step) {
+            // A bucket of the user's own is no business of statements.
+            (
+                Some(external),
+                Step::Upload { .. } | Step::List { .. } | Step::RemoveStaged { .. },
+            ) => {
+                _ = writeln!(
+                    sql,
+                    "-- {}: by overlock itself, in {}\n",
+                    step.word(),
+                    external.url
+                );
+            }
+            _ => _ = writeln!(sql, "-- {}\n{};\n", step.word(), render(step).trim()),
+        }
     }
     Ok(sql)
 }

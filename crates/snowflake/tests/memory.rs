@@ -23,6 +23,7 @@ use overlock_snowflake::{
     Answer, Failure, Name, Place, Policy, Session, Snowflake, Step, Table, Tag, Target, Warehouse,
     plan, target,
 };
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 struct World {
@@ -503,7 +504,11 @@ async fn streams_share_one_reading_and_nothing_new_wakes_no_warehouse() {
     // A file that lies costs one conflict, and is forgotten.
     let text = std::fs::read_to_string(&file).unwrap();
     let id = commits[3].as_ref().unwrap().id.to_string();
-    let lie = text.replace(&id, "01K00000000000000000000009");
+    let lie = text
+        .split_at(64)
+        .1
+        .replace(&id, "01K00000000000000000000009");
+    let lie = format!("{:x}{lie}", Sha256::digest(&lie));
     fs::replace(&file, lie.as_bytes(), |_| {}).unwrap();
     let misled = process();
     let (heads, _) = asked(&misled).await;
@@ -511,6 +516,19 @@ async fn streams_share_one_reading_and_nothing_new_wakes_no_warehouse() {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let (heads, _) = asked(&process()).await;
     assert_eq!(heads, commits);
+    // A flipped bit is noticed by the hash.
+    let text = std::fs::read_to_string(&file).unwrap();
+    fs::replace(
+        &file,
+        text.replace("\"rows\":1", "\"rows\":2").as_bytes(),
+        |_| {},
+    )
+    .unwrap();
+    let (heads, words) = asked(&process()).await;
+    assert_eq!(
+        (heads, words.as_str()),
+        (commits.clone(), "open show_commits look_all")
+    );
     fs::replace(&file, b"not JSON", |_| {}).unwrap();
     let (heads, _) = asked(&process()).await;
     assert_eq!(heads, commits);

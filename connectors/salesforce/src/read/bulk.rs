@@ -210,7 +210,7 @@ pub(super) async fn deliver(
         let is_last = open.is_empty() && !pages.has_more(done.rows, total).await?;
         check_progress(&done, total, is_last, empty_pages)?;
         if is_last {
-            out.page(rest, Some(place.after.write()?)).await?;
+            out.page(rest, Some(reader.state(&place.after)?)).await?;
             break;
         }
         done.locator = open
@@ -222,7 +222,7 @@ pub(super) async fn deliver(
                 Locator::End | Locator::Missing => None,
             });
         let state = match &done.locator {
-            Some(_) => Some(place.inside(Some(done.clone()), None).write()?),
+            Some(_) => Some(reader.state(&place.inside(Some(done.clone()), None))?),
             None => None,
         };
         let is_resumable = state.is_some();

@@ -23,7 +23,7 @@ use arrow::datatypes::SchemaRef;
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 use overlock_core::{
-    BoxStream, Error, ErrorKind, Page, ReadRequest, Result, Stream, Timestamp, stream,
+    BoxStream, Error, ErrorKind, Page, ReadRequest, Result, State, Stream, Timestamp, stream,
 };
 use overlock_kit::rows;
 
@@ -208,15 +208,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A position in this org, to go on from.
+    fn state(&self, position: &Position) -> Result<State> {
+        let mut position = position.clone();
+        if let Some(org) = self.client().org() {
+            position.org = Some(org.to_owned());
+        }
+        position.write()
+    }
+
     async fn run(&self, request: &ReadRequest, out: &mut Out) -> Result<()> {
         let position = Position::read(request.state.as_ref())?;
         let now = self.client().server_now().await?;
         position.check_future(now)?;
+        position.check_org(self.client().org())?;
         let job = position.job.as_ref().map(|job| job.id.as_str());
         let done = self.source.jobs_done();
         done.delete(self.client(), &self.stream.name, job).await;
         if position.done {
-            return out.page(self.empty(), Some(position.write()?)).await;
+            return out.page(self.empty(), Some(self.state(&position)?)).await;
         }
         let upper = request
             .until
@@ -248,7 +258,7 @@ impl<'a> Reader<'a> {
             }
         }
         if !delivered {
-            let state = Position::at(from).write()?;
+            let state = self.state(&Position::at(from))?;
             out.page(self.empty(), Some(state)).await?;
         }
         out.taken().await

@@ -166,7 +166,7 @@ async fn follow(
         }
         let Some(link) = next else {
             check_total(reader, &at, is_single_page)?;
-            return out.page(last, Some(place.after.write()?)).await;
+            return out.page(last, Some(reader.state(&place.after)?)).await;
         };
         empty_pages = if counts.rows == 0 { empty_pages + 1 } else { 0 };
         let path = reader.client().http().link(&link).await?;
@@ -177,7 +177,7 @@ async fn follow(
                 "get on with a query: Salesforce names a page that was read already, or only empty ones",
             ));
         }
-        let state = place.inside(None, Some(at.clone())).write()?;
+        let state = reader.state(&place.inside(None, Some(at.clone())))?;
         out.page(last, Some(state)).await?;
         body = fetch(reader, &path).await.map_err(expire_if_gone)?;
     }

@@ -37,7 +37,7 @@ pub(super) async fn deliver(reader: &Reader<'_>, place: &Place, out: &mut Out) -
     let mut slice = place.slice.clone();
     loop {
         let Some((through, rows)) = range(reader, &slice, &groups).await? else {
-            let state = place.after.write()?;
+            let state = reader.state(&place.after)?;
             return out.page(reader.empty(), Some(state)).await;
         };
         let records = render(&rows);
@@ -50,9 +50,8 @@ pub(super) async fn deliver(reader: &Reader<'_>, place: &Place, out: &mut Out) -
             reader.inspect(batch, &counts)?;
         }
         slice.after = Some(through);
-        let state = Position::at(place.from)
-            .inside(slice.clone(), None, None)
-            .write()?;
+        let inside = Position::at(place.from).inside(slice.clone(), None, None);
+        let state = reader.state(&inside)?;
         let last = batches.pop().unwrap_or_else(|| reader.empty());
         for batch in batches {
             out.page(batch, None).await?;

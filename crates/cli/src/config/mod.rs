@@ -209,6 +209,9 @@ impl Project {
             found.text().unwrap_or("").clone_into(&mut connector);
         }
         let spec = crate::registry::connector(&connector)?.spec();
+        for key in spec.keys.iter().filter(|key| key.secret) {
+            self.learn_plain(&node, &key.path.split('.').collect::<Vec<_>>());
+        }
         for key in &spec.keys {
             let steps: Vec<&str> = key.path.split('.').collect();
             let Some(found) = node.at(&steps) else {
@@ -226,6 +229,14 @@ impl Project {
             connector,
             config: Config::new(name.clone(), node.to_json()),
         })
+    }
+
+    /// Learns a secret that is written out, before an error about another one shows its line.
+    fn learn_plain(&self, node: &Node, steps: &[&str]) {
+        let text = node.at(steps).and_then(Node::text);
+        if let Some(text) = text.filter(|text| !is_reference(text)) {
+            self.redactor.learn(text);
+        }
     }
 
     /// Puts the secret in that the reference at `steps` names.
@@ -278,6 +289,9 @@ impl Project {
         let schema = files::project_schema();
         let pointer = "/properties/destination/additionalProperties";
         let mut node = self.settle(node, &schema, pointer, name)?;
+        for (table, secret) in snowflake::SECRETS {
+            self.learn_plain(&node, &[table, secret]);
+        }
         for (table, secret) in snowflake::SECRETS {
             self.resolve(&mut node, &[table, secret])?;
         }

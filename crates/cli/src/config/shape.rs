@@ -2,8 +2,8 @@
 //!
 //! It knows the part of JSON Schema that our own schemas use, and a few words of ours: `x-overlock-choose`
 //! (the key that picks one of `oneOf`), `x-overlock-names` (what the keys of a table may look like),
-//! `x-overlock-secret`, and the formats `overlock-duration`, `overlock-instant`, `overlock-url`, `overlock-host`, `cron`
-//! and `timezone`. It never shows a value that may be a secret.
+//! `x-overlock-secret`, and the formats `overlock-duration`, `overlock-instant`, `overlock-url`, `overlock-host`,
+//! `overlock-account`, `overlock-name`, `cron` and `timezone`. It never shows a value that may be a secret.
 
 use overlock_core::text::printable;
 use overlock_core::{Redactor, SourceName, StreamName, Timestamp};
@@ -255,7 +255,16 @@ impl<'a> Checker<'a> {
                 .is_err()
                 .then(|| "write a date or RFC 3339, such as 2026-01-31T09:30:00Z".to_owned()),
             Some("overlock-url") => url_problem(text).map(ToOwned::to_owned),
-            Some("overlock-host") => {
+            Some("overlock-name") => text
+                .trim()
+                .is_empty()
+                .then(|| "write a name, or leave the key out".to_owned()),
+            Some("overlock-account")
+                if text.to_ascii_lowercase().contains("snowflakecomputing") =>
+            {
+                Some("write it without the domain, as in myorg-myaccount".to_owned())
+            }
+            Some("overlock-host" | "overlock-account") => {
                 let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
                 let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
                 (!begins || !text.bytes().all(good))

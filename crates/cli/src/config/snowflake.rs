@@ -127,6 +127,13 @@ impl SnowflakeTable {
                 .source(error)
                 .hint("write `s3://bucket/path`")
         })?;
+        if stage.storage_integration.is_none() && url.scheme() != "file" {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "let Snowflake read the bucket of the stage",
+            )
+            .hint("set `storage_integration` in `stage`"));
+        }
         let login = [
             ("region", &stage.region),
             ("endpoint", &stage.endpoint),
@@ -183,8 +190,16 @@ impl SnowflakeTable {
     }
 }
 
+fn name(description: &str) -> Json {
+    json!({"type": "string", "format": "overlock-name", "description": description})
+}
+
 fn text(description: &str) -> Json {
     json!({"type": "string", "description": description})
+}
+
+fn account(description: &str) -> Json {
+    json!({"type": "string", "format": "overlock-account", "description": description})
 }
 
 fn host(description: &str) -> Json {
@@ -221,13 +236,13 @@ pub(crate) fn schema() -> Json {
         "description": "A schema of a Snowflake database.",
         "properties": {
             "kind": {"type": "string", "const": "snowflake"},
-            "account": host("Account identifier, such as `myorg-myaccount`."),
+            "account": account("Account identifier, such as `myorg-myaccount`."),
             "host": host("Host, if it is not <account>.snowflakecomputing.com: PrivateLink and other domains."),
-            "user": text("Login name of the user."),
-            "role": text("Role; the user's default if left out."),
-            "warehouse": text("Warehouse that runs the statements; the user's default if left out."),
-            "database": text("Database, spelt as in Snowflake without quotes."),
-            "schema": text("Schema; the name of the source if left out."),
+            "user": name("Login name of the user."),
+            "role": name("Role; the user's default if left out."),
+            "warehouse": name("Warehouse that runs the statements; the user's default if left out."),
+            "database": name("Database, spelt as in Snowflake without quotes."),
+            "schema": name("Schema; the name of the source if left out."),
             "auth": {
                 "x-overlock-choose": "kind",
                 "oneOf": [

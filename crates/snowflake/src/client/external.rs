@@ -76,6 +76,22 @@ impl Bucket {
                 &format!("set {} in `stage`", ways.join(" or ")),
             ));
         }
+        let host = self.url.host_str().unwrap_or_default();
+        let region = self.get("region").unwrap_or_default();
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if !region.bytes().all(is_word) {
+            return Err(bad(
+                "read the `region` of the stage",
+                "write it as in `eu-central-1`",
+            ));
+        }
+        let names_bucket = !host.is_empty() && (scheme != "azure" || host.contains('.'));
+        if scheme != "file" && !names_bucket {
+            return Err(bad(
+                "find the bucket in the `url` of the stage",
+                "write `s3://bucket/path` or `azure://account.blob.core.windows.net/container/path`",
+            ));
+        }
         self.build(is_stand_in).map_err(|_| {
             // Not its own words: they may quote a key.
             bad(
@@ -214,6 +230,17 @@ pub(crate) fn broken(doing: &str, error: &object_store::Error) -> Failure {
         object_store::Error::NotFound { .. } => (": there is none", "look at the name"),
         _ => ("", AGAIN),
     };
-    let error = Error::new(ErrorKind::Destination, format!("{doing}{why}")).hint(hint);
-    Failure::Lost(error)
+    let failed = Error::new(ErrorKind::Destination, format!("{doing}{why}")).hint(hint);
+    // The innermost cause is the system's; those around it may quote a signed URL.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let cause = cause.to_string();
+    let is_safe = cause.len() < 200 && !cause.contains("://") && !cause.contains('=');
+    Failure::Lost(if is_safe {
+        failed.context("cause", cause)
+    } else {
+        failed
+    })
 }
