@@ -163,7 +163,14 @@ fn no_secret_is_in_any_output_log_or_file() {
             .get("authorization")
             .and_then(|value| value.to_str().ok())
         {
-            secrets.push(value.trim_start_matches("Bearer ").to_owned());
+            // A token begins with the id of the org, which every state has too and which opens nothing.
+            let token = value.trim_start_matches("Bearer ");
+            secrets.push(
+                token
+                    .split_once('!')
+                    .map_or(token, |(_, secret)| secret)
+                    .to_owned(),
+            );
         }
     }
     secrets.sort();
