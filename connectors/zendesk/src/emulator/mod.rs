@@ -1,0 +1,1 @@
+//! The behaviour of a Zendesk account, for the demo and for tests.
