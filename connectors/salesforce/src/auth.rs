@@ -6,21 +6,19 @@
 //!
 //! **Invariant:** no secret leaves this file but inside [`Secret`] and the form that is posted.
 
-use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use overlock_core::{Error, ErrorKind, Result, Secret, Timestamp, crash_point};
+use overlock_kit::files;
 use overlock_kit::http::{Auth, LoginClient, Token};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::{self, Settings};
-use crate::{errors, files, limits};
+use crate::{errors, limits};
 
 /// Logs in as the settings say.
 pub(crate) struct Login {
@@ -95,8 +93,9 @@ impl Login {
         configured: &Secret,
     ) -> Result<TokenAnswer> {
         let path = self.folder.join("refresh_token.json");
-        let _lock = lock(&self.folder.join("refresh_token.lock")).await?;
-        let replaces = fingerprint(configured.expose());
+        let _lock =
+            files::lock(&self.folder.join("refresh_token.lock"), "the refresh token").await?;
+        let replaces = files::fingerprint(configured.expose());
         let stored = files::read::<Stored>(&path).filter(|stored| stored.replaces == replaces);
         let present = stored
             .as_ref()
@@ -247,45 +246,4 @@ struct Stored {
 struct Rotated<'a> {
     replaces: &'a str,
     refresh_token: &'a str,
-}
-
-/// A hash that tells tokens and users apart without showing them.
-pub(crate) fn fingerprint(text: &str) -> String {
-    let mut shown = String::with_capacity(32);
-    for byte in Sha256::digest(text.as_bytes()).iter().take(16) {
-        shown.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        shown.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
-    shown
-}
-
-/// How long a login of another process is waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(120);
-const LOCK_STEP: Duration = Duration::from_millis(100);
-
-async fn lock(path: &std::path::Path) -> Result<File> {
-    let file = files::lock_file(path)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if waited < LOCK_WAIT => {
-                overlock_kit::sleep(LOCK_STEP).await;
-                waited += LOCK_STEP;
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    "log in: another run holds the refresh token",
-                )
-                .context("path", path.display())
-                .hint("wait for the other run, or end it"));
-            }
-            Err(TryLockError::Error(error)) => {
-                return Err(Error::new(ErrorKind::Io, "lock the token store")
-                    .context("path", path.display())
-                    .source(error));
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use overlock_core::{Error, ErrorKind, Result, StreamName, Timestamp};
+use overlock_kit::files;
 use overlock_kit::http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 use crate::client::Client;
 use crate::describe::{self, Global, Object};
 use crate::errors::{self, Meaning};
-use crate::{api, files, limits};
+use crate::{api, limits};
 
 /// Composite calls in flight.
 const PARALLEL: usize = 4;

@@ -15,7 +15,6 @@ pub mod config;
 pub mod describe;
 mod discovery;
 pub mod errors;
-mod files;
 pub mod hints;
 pub mod ids;
 pub mod limits;

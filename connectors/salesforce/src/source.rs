@@ -9,10 +9,10 @@ use overlock_core::{
     Timestamp,
 };
 use overlock_kit::http::{HttpSettings, Origins, Request};
-use overlock_kit::{Http, Limit, Limits, Permit};
+use overlock_kit::{Http, Limit, Limits, Permit, files};
 use serde::Deserialize;
 
-use crate::auth::{self, Login};
+use crate::auth::Login;
 use crate::client::{Answers, Client};
 use crate::config::{Auth, Settings};
 use crate::discovery::Discovery;
@@ -106,7 +106,7 @@ impl Salesforce {
             settings.login_url,
             settings.auth.client_id()
         );
-        let folder = cx.work_dir.join(auth::fingerprint(&identity));
+        let folder = cx.work_dir.join(files::fingerprint(&identity));
         let login = Login::new(settings, folder.clone())?;
         let jobs_done = JobsDone::new(folder.join("jobs.json"));
         let org = login.org();

@@ -8,10 +8,13 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod duration;
+pub mod files;
 pub mod http;
 mod limits;
+pub mod out;
 mod poll;
 pub mod rows;
+mod window;
 mod windows;
 
 pub use http::{Http, HttpConfig};

@@ -1,7 +1,8 @@
-//! How fast a source may be asked: calls per time, calls at once, and a gate that the server shuts.
+//! How fast a source may be asked: calls per time, calls at once, and gates that the server shuts.
 //!
-//! One [`Limits`] per source instance; all its streams share it. The gate is for answers such as 429: when
-//! one request is told to wait, all of them wait.
+//! One [`Limits`] per source instance; all its streams share it. Gates are for answers such as 429: when
+//! one request is told to wait, all of its bucket wait, or all there are. A window learns from what the server
+//! says about it, so that its whole allowance is used and no call is refused.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,6 +14,9 @@ use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::http::Rate;
+use crate::window::Window;
+
 /// Named buckets and a gate. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
 pub struct Limits(Arc<Inner>);
@@ -20,7 +24,8 @@ pub struct Limits(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     buckets: Vec<Bucket>,
-    gate: Mutex<Option<Instant>>,
+    /// Until when requests wait, by bucket; `None`: all of them.
+    gates: Mutex<Vec<(Option<&'static str>, Instant)>>,
 }
 
 struct Bucket {
@@ -31,6 +36,7 @@ struct Bucket {
 
 enum Kind {
     Rate(Box<DefaultDirectRateLimiter>),
+    Window(Window),
     Concurrent(Arc<Semaphore>),
 }
 
@@ -63,6 +69,15 @@ impl Limits {
                         kind: Kind::Rate(Box::new(governor::RateLimiter::direct(quota))),
                     }
                 }
+                Limit::Window {
+                    bucket,
+                    calls,
+                    per,
+                    share,
+                } => Bucket {
+                    name: bucket,
+                    kind: Kind::Window(Window::new(calls, per, share)),
+                },
                 Limit::Concurrent { bucket, calls } => Bucket {
                     name: bucket,
                     kind: Kind::Concurrent(Arc::new(Semaphore::new(calls.max(1)))),
@@ -71,7 +86,7 @@ impl Limits {
             .collect();
         Self(Arc::new(Inner {
             buckets,
-            gate: Mutex::new(None),
+            gates: Mutex::default(),
         }))
     }
 
@@ -94,6 +109,11 @@ impl Limits {
                         permit.held.push(held);
                     }
                 }
+                Kind::Window(window) => {
+                    while let Err(wait) = window.take() {
+                        crate::sleep(wait).await;
+                    }
+                }
                 Kind::Rate(limiter) => {
                     while let Err(not_until) = limiter.check() {
                         let wait = not_until.wait_time_from(DefaultClock::default().now());
@@ -102,8 +122,8 @@ impl Limits {
                 }
             }
         }
-        // The gate comes last: it may have been shut while this request stood in line.
-        while let Some(wait) = self.gate_wait() {
+        // The gates come last: one may have been shut while this request stood in line.
+        while let Some(wait) = self.gate_wait(bucket) {
             if wait > max_wait {
                 return Err(wait);
             }
@@ -112,23 +132,45 @@ impl Limits {
         Ok(permit)
     }
 
-    /// Shuts the gate for all requests; returns by how much that is longer than it already was.
-    pub fn shut(&self, wait: Duration) -> Duration {
+    /// Shuts the gate for the requests of a bucket, or for all; returns by how much that is longer than it already
+    /// was.
+    pub fn shut(&self, bucket: Option<&'static str>, wait: Duration) -> Duration {
         let now = Instant::now();
         let Some(until) = now.checked_add(wait) else {
             return Duration::ZERO;
         };
-        let mut gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = gate.unwrap_or(now).max(now);
-        *gate = Some(before.max(until));
+        let mut gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|(_, until)| *until > now);
+        let Some((_, shut)) = gates.iter_mut().find(|(name, _)| *name == bucket) else {
+            gates.push((bucket, until));
+            return wait;
+        };
+        let before = *shut;
+        *shut = before.max(until);
         until.saturating_duration_since(before)
     }
 
-    /// How long the gate stays shut.
-    fn gate_wait(&self) -> Option<Duration> {
-        let gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = (*gate)?.saturating_duration_since(Instant::now());
-        (!wait.is_zero()).then_some(wait)
+    /// Takes in what the server says about its windows.
+    pub fn learn(&self, rates: &[Rate]) {
+        for rate in rates {
+            for limit in self.0.buckets.iter().filter(|one| one.name == rate.bucket) {
+                if let Kind::Window(window) = &limit.kind {
+                    window.learn(rate);
+                }
+            }
+        }
+    }
+
+    /// How long the gates before a request of this bucket stay shut.
+    fn gate_wait(&self, bucket: Option<&'static str>) -> Option<Duration> {
+        let now = Instant::now();
+        let gates = self.0.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates
+            .iter()
+            .filter(|(name, _)| name.is_none() || *name == bucket)
+            .map(|(_, until)| until.saturating_duration_since(now))
+            .max()
+            .filter(|wait| !wait.is_zero())
     }
 }
 
@@ -152,6 +194,18 @@ pub enum Limit {
         /// In what time.
         per: Duration,
     },
+    /// So many calls in each window of the server's, which says in its answers what is left and when the next
+    /// one begins.
+    Window {
+        /// Which requests; `None`: all.
+        bucket: Option<&'static str>,
+        /// How many, until the server says.
+        calls: u32,
+        /// In what time, until the server says.
+        per: Duration,
+        /// The part of them that is ours to use, in percent; the rest is for others.
+        share: u8,
+    },
     /// So many calls at once.
     Concurrent {
         /// Which requests; `None`: all.
@@ -172,19 +226,40 @@ mod tests {
         // covers: N8
         let limits = Limits::none();
         let started = Instant::now();
-        assert_eq!(limits.shut(Duration::from_secs(7)), Duration::from_secs(7));
-        assert_eq!(limits.shut(Duration::from_secs(5)), Duration::ZERO);
-        assert_eq!(limits.shut(Duration::from_secs(9)), Duration::from_secs(2));
+        assert_eq!(
+            limits.shut(None, Duration::from_secs(7)),
+            Duration::from_secs(7)
+        );
+        assert_eq!(limits.shut(None, Duration::from_secs(5)), Duration::ZERO);
+        assert_eq!(
+            limits.shut(None, Duration::from_secs(9)),
+            Duration::from_secs(2)
+        );
         let (a, b) = tokio::join!(limits.ready(None, LONG), limits.ready(Some("jobs"), LONG));
         assert!(a.is_ok() && b.is_ok());
         assert_eq!(started.elapsed().as_secs(), 9);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_gate_of_one_bucket_holds_only_that_bucket() {
+        let limits = Limits::none();
+        let started = Instant::now();
+        limits.shut(Some("exports"), Duration::from_secs(30));
+        limits.ready(Some("lists"), LONG).await.unwrap();
+        limits.ready(None, LONG).await.unwrap();
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        limits.ready(Some("exports"), LONG).await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 30);
+        limits.shut(None, Duration::from_secs(5));
+        limits.ready(Some("lists"), LONG).await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 35);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_gate_shut_for_too_long_is_not_waited_for() {
         // covers: N9
         let limits = Limits::none();
-        limits.shut(LONG * 2);
+        limits.shut(None, LONG * 2);
         let started = Instant::now();
         assert_eq!(limits.ready(None, LONG).await.unwrap_err(), LONG * 2);
         assert_eq!(started.elapsed(), Duration::ZERO);

@@ -16,12 +16,12 @@ use overlock_kit::{Poll, poll};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::Guard;
-use super::out::Out;
 use super::{Place, Reader, Work};
 use crate::api::{self, Locator, Version};
 use crate::errors::{self, Meaning};
 use crate::limits;
 use crate::state::JobAt;
+use overlock_kit::out::Out;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

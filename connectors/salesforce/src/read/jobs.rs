@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use overlock_core::{StreamName, crash_point};
+use overlock_kit::files;
 use overlock_kit::http::Request;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Version;
 use crate::client::Client;
 use crate::errors::Meaning;
-use crate::{files, limits};
+use crate::limits;
 
 /// Jobs that were made and that nobody will read; swept by the next call that may wait.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,6 @@
 
 mod bulk;
 mod jobs;
-mod out;
 mod rest;
 mod wide;
 mod windows;
@@ -29,7 +28,6 @@ use overlock_kit::rows;
 
 use self::jobs::Guard;
 pub(crate) use self::jobs::{JOB_PLACE_WAIT, JobsDone, Orphans, discard};
-use self::out::Out;
 use crate::api::{self, Direction, Select};
 use crate::client::{Client, shared_key};
 use crate::describe::Object;
@@ -38,10 +36,11 @@ use crate::limits;
 use crate::source::Salesforce;
 use crate::state::{JobAt, Position, QueryAt, Slice};
 use crate::streams::{self, IS_DELETED};
+use overlock_kit::out::{Out, pages};
 
 /// Reads a stream.
 pub(crate) fn read(source: &Salesforce, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
-    out::stream(move |mut out| async move {
+    pages(move |mut out| async move {
         source.sweep().await;
         let name = request.stream.name.clone();
         let result = async {

@@ -10,12 +10,12 @@ use overlock_kit::rows::{Counts, JsonDecoder, Options};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::out::Out;
 use super::{Place, Reader};
 use crate::api;
 use crate::errors::Meaning;
 use crate::limits;
 use crate::state::QueryAt;
+use overlock_kit::out::Out;
 
 /// The first page of a query, not decoded yet.
 pub(super) struct First {

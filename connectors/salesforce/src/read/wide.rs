@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 use overlock_core::{Error, ErrorKind, Result};
 use serde_json::value::RawValue;
 
-use super::out::Out;
 use super::rest::{QueryPage, decode_records, fetch};
 use super::{Place, Reader};
 use crate::api::{Direction, Select, id_range};
 use crate::limits;
 use crate::state::{Position, Slice};
+use overlock_kit::out::Out;
 
 /// One row: its fields as the server wrote them.
 type Row = Vec<(String, Box<RawValue>)>;

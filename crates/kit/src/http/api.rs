@@ -37,6 +37,32 @@ pub trait Api: Send + Sync {
         let _ = headers;
         None
     }
+
+    /// What an answer to a request of `bucket` says about the rates of the service, if it says anything;
+    /// only buckets that are [`Limit::Window`](crate::Limit::Window) learn from it.
+    fn rates(&self, bucket: Option<&'static str>, headers: &HeaderMap) -> Vec<Rate> {
+        let _ = (bucket, headers);
+        Vec::new()
+    }
+
+    /// Which requests wait when one of `bucket` is told to: those of a bucket, or all (`None`).
+    fn gate(&self, bucket: Option<&'static str>, headers: &HeaderMap) -> Option<&'static str> {
+        let _ = (bucket, headers);
+        None
+    }
+}
+
+/// What a service says about the rate of one bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The bucket; `None`: the one that all requests draw from.
+    pub bucket: Option<&'static str>,
+    /// Calls per window, if told.
+    pub limit: Option<u32>,
+    /// Calls left in this window, if told.
+    pub remaining: Option<u32>,
+    /// When the window ends, if told.
+    pub resets: Option<Duration>,
 }
 
 /// Use of a quota in the service's own window.

@@ -33,6 +33,8 @@ pub(super) enum Outcome {
         error: Error,
         /// The server asks everybody to wait this long.
         after: Option<Duration>,
+        /// Whom: the requests of this bucket, or all.
+        gate: Option<&'static str>,
         /// Another try cannot do harm although the request is not idempotent.
         harmless: bool,
     },
@@ -109,6 +111,7 @@ impl Inner {
                     Outcome::Again {
                         error,
                         after: None,
+                        gate: None,
                         harmless: failure.unsent,
                     }
                 } else {
@@ -126,6 +129,7 @@ impl Inner {
                     .context("url", origin::shown(&attempt.url))
                     .hint("the service or the network is slow: try again later, or raise `http.read_timeout`"),
                     after: None,
+                    gate: None,
                     harmless: false,
                 }
             }
@@ -145,6 +149,9 @@ impl Inner {
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
         self.note_quota(&headers);
+        if !attempt.login {
+            self.limits.learn(&self.api.rates(request.bucket, &headers));
+        }
         let good = answer.status().is_success();
         let encoding = match encoding(status, &headers) {
             Ok(encoding) => encoding,
@@ -272,6 +279,7 @@ impl Inner {
                 Outcome::Again {
                     error,
                     after,
+                    gate: self.api.gate(attempt.request.bucket, &headers),
                     // A 429 is a refusal to act.
                     harmless: limited,
                 }
@@ -323,6 +331,7 @@ fn again(error: Error) -> Outcome {
     Outcome::Again {
         error,
         after: None,
+        gate: None,
         harmless: false,
     }
 }

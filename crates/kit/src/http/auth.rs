@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
 use overlock_core::{Error, ErrorKind, Redactor, Result, Secret, Timestamp};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
 use super::client::Inner;
-use super::request::Response;
+use super::request::{Request, Response};
 
 /// What authorises requests, and where they go.
 pub struct Token {
@@ -73,7 +74,7 @@ impl Auth for StaticAuth {
     }
 }
 
-/// What a login may use: form posts to the configured and known origins, and nothing else.
+/// What a login may use: posts to the configured and known origins, and nothing else.
 pub struct LoginClient<'a> {
     pub(super) inner: &'a Inner,
 }
@@ -92,7 +93,25 @@ impl LoginClient<'_> {
         form: &[(&str, &str)],
         repeatable: bool,
     ) -> Result<Response> {
-        self.inner.login_post(url, form, repeatable).await
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let request =
+            Request::new(Method::POST, url.path()).body("application/x-www-form-urlencoded", body);
+        self.inner
+            .login_send(url, request.idempotent(repeatable))
+            .await
+    }
+
+    /// Posts a JSON object in the same way.
+    ///
+    /// # Errors
+    /// As [`post_form`](Self::post_form).
+    pub async fn post_json(&self, url: &Url, body: String, repeatable: bool) -> Result<Response> {
+        let request = Request::post(url.path(), body);
+        self.inner
+            .login_send(url, request.idempotent(repeatable))
+            .await
     }
 
     /// Makes a secret that appeared during the login known to the output filter.

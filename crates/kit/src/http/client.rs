@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use overlock_core::{Context, Error, ErrorKind, Event, Result, StreamName, Timestamp};
 use url::Url;
 
@@ -160,7 +160,9 @@ impl Http {
             return Err(error);
         }
         let reason = error.to_string();
-        self.0.pause(stream, attempt, None, &reason, error).await
+        self.0
+            .pause(stream, None, attempt, None, &reason, error)
+            .await
     }
 
     /// Requests so far; failed attempts and logins count too.
@@ -203,7 +205,7 @@ impl Inner {
             self.check_quota()?;
             let session = self.sessions.get(self, worn).await?;
             let outcome = self.try_once(request, &session, open).await;
-            let (error, after) = match outcome {
+            let (error, after, gate) = match outcome {
                 Outcome::Done(got) => return Ok(got),
                 Outcome::Fail(error) => return Err(error),
                 Outcome::Worn(error) if worn.is_some() => return Err(error),
@@ -222,11 +224,20 @@ impl Inner {
                 } if !(harmless || request.idempotent) => {
                     return Err(error.hint("whether the service acted on this request is unknown; it is not repeated by itself"));
                 }
-                Outcome::Again { error, after, .. } => (error, after),
+                Outcome::Again {
+                    error, after, gate, ..
+                } => (error, after, gate),
             };
             let reason = error.to_string();
-            self.pause(request.stream.as_ref(), attempt, after, &reason, error)
-                .await?;
+            self.pause(
+                request.stream.as_ref(),
+                gate,
+                attempt,
+                after,
+                &reason,
+                error,
+            )
+            .await?;
             attempt += 1;
         }
     }
@@ -246,13 +257,8 @@ impl Inner {
         self.attempt(attempt).await
     }
 
-    /// Posts a login form; see [`super::LoginClient::post_form`].
-    pub(super) async fn login_post(
-        &self,
-        url: &Url,
-        form: &[(&str, &str)],
-        repeatable: bool,
-    ) -> Result<Response> {
+    /// Sends a login; see [`super::LoginClient::post_form`].
+    pub(super) async fn login_send(&self, url: &Url, request: Request) -> Result<Response> {
         if !self.origins.is_configured(url)
             && !self
                 .origins
@@ -268,13 +274,8 @@ impl Inner {
                 ),
             ));
         }
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(form)
-            .finish();
-        let request = Request::new(Method::POST, url.path())
-            .body("application/x-www-form-urlencoded", body)
-            .header("accept", "application/json")
-            .idempotent(repeatable);
+        let request = request.header("accept", "application/json");
+        let repeatable = request.idempotent;
         let mut attempt = 1;
         loop {
             let outcome = self
@@ -298,7 +299,8 @@ impl Inner {
                 Outcome::Again { error, after, .. } => (error, after),
             };
             let reason = error.to_string();
-            self.pause(None, attempt, after, &reason, error).await?;
+            self.pause(None, None, attempt, after, &reason, error)
+                .await?;
             attempt += 1;
         }
     }
@@ -307,6 +309,7 @@ impl Inner {
     async fn pause(
         &self,
         stream: Option<&StreamName>,
+        gate: Option<&'static str>,
         attempt: u32,
         after: Option<Duration>,
         reason: &str,
@@ -314,7 +317,7 @@ impl Inner {
     ) -> Result<()> {
         if let Some(wait) = after {
             // Shut it first: whether or not this request goes on, the others must know.
-            let longer = self.limits.shut(wait);
+            let longer = self.limits.shut(gate, wait);
             if wait > self.config.max_wait || !self.budget.take_wait(longer, &self.config) {
                 return Err(budget::wait_too_long(wait).source(error));
             }

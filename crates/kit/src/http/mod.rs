@@ -26,7 +26,7 @@ mod proxy;
 mod request;
 
 pub use answer::{begins_like_html, describe, is_html, refusal};
-pub use api::{Api, PlainApi, Quota, Verdict, classify_by_status};
+pub use api::{Api, PlainApi, Quota, Rate, Verdict, classify_by_status};
 pub use auth::{Auth, LoginClient, StaticAuth, Token};
 pub use body::Body;
 pub use client::{Http, HttpSettings};

@@ -3,20 +3,22 @@
 //! **Invariant:** a reader sees the old content or the new one, also after power loss; a file that cannot
 //! be read is a cache that is not there, except for the token store, which says so.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use overlock_core::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 /// Largest file that is read back.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads a JSON file; `None` if there is none or it is not of this form.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let mut text = Vec::new();
     let file = open_plain(path)?;
     file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
@@ -32,7 +34,7 @@ fn open_plain(path: &Path) -> Option<File> {
 ///
 /// # Errors
 /// `Io` with the path.
-pub(crate) fn replace<T: Serialize>(path: &Path, value: &T, between: impl FnOnce()) -> Result<()> {
+pub fn replace<T: Serialize>(path: &Path, value: &T, between: impl FnOnce()) -> Result<()> {
     let bytes = serde_json::to_vec(value)
         .map_err(|error| Error::bug("write a file as JSON").source(error))?;
     let failed = |error: std::io::Error| {
@@ -71,11 +73,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
         .create(folder)
 }
 
-/// Opens a lock file, making it if needed.
-///
-/// # Errors
-/// `Io` with the path.
-pub(crate) fn lock_file(path: &Path) -> Result<File> {
+fn lock_file(path: &Path) -> Result<File> {
     let open = || {
         make_folder(path.parent().unwrap_or(Path::new(".")))?;
         OpenOptions::new()
@@ -91,6 +89,51 @@ pub(crate) fn lock_file(path: &Path) -> Result<File> {
             .context("path", path.display())
             .source(error)
     })
+}
+
+/// How long a lock of another process is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(120);
+const LOCK_STEP: Duration = Duration::from_millis(100);
+
+/// Locks a file, making it if needed, until the answer is dropped. `what` completes "log in: another run holds ...".
+///
+/// # Errors
+/// `Conflict` if another process holds it for two minutes; `Io` with the path.
+pub async fn lock(path: &Path, what: &str) -> Result<File> {
+    let file = lock_file(path)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if waited < LOCK_WAIT => {
+                crate::sleep(LOCK_STEP).await;
+                waited += LOCK_STEP;
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!("log in: another run holds {what}"),
+                )
+                .context("path", path.display())
+                .hint("wait for the other run, or end it"));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::new(ErrorKind::Io, format!("lock {what}"))
+                    .context("path", path.display())
+                    .source(error));
+            }
+        }
+    }
+}
+
+/// A hash that tells secrets apart without showing them: 32 hexadecimal digits.
+pub fn fingerprint(text: &str) -> String {
+    let mut shown = String::with_capacity(32);
+    for byte in Sha256::digest(text.as_bytes()).iter().take(16) {
+        shown.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        shown.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@ use std::future::Future;
 
 use arrow::array::RecordBatch;
 use futures::channel::mpsc;
-use futures::{FutureExt as _, SinkExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use overlock_core::{BoxStream, Error, ErrorKind, Page, Result, State};
 
 /// Where the function puts its pages.
-pub(super) struct Out(mpsc::Sender<Result<Page>>);
+#[derive(Debug)]
+pub struct Out(mpsc::Sender<Result<Page>>);
 
 impl Out {
     /// Hands over a page; waits until the one before it was taken.
-    pub(super) async fn page(&mut self, batch: RecordBatch, state: Option<State>) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Cancelled` if the stream was dropped.
+    pub async fn page(&mut self, batch: RecordBatch, state: Option<State>) -> Result<()> {
         self.0
             .send(Ok(Page { batch, state }))
             .await
@@ -21,7 +25,10 @@ impl Out {
     }
 
     /// Waits until all pages were taken.
-    pub(super) async fn taken(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Cancelled` if the stream was dropped.
+    pub async fn taken(&mut self) -> Result<()> {
         self.0.flush().await.map_err(|_| gone())
     }
 }
@@ -34,7 +41,7 @@ fn gone() -> Error {
 }
 
 /// Runs `work` as a stream of the pages it puts out; its error comes last.
-pub(super) fn stream<'a, Work>(make: impl FnOnce(Out) -> Work) -> BoxStream<'a, Result<Page>>
+pub fn pages<'a, Work>(make: impl FnOnce(Out) -> Work) -> BoxStream<'a, Result<Page>>
 where
     Work: Future<Output = Result<()>> + Send + 'a,
 {
@@ -50,7 +57,7 @@ where
     let silent = driver
         .into_stream()
         .filter_map(|()| std::future::ready(None));
-    Box::pin(stream::select(receiver, silent))
+    Box::pin(futures::stream::select(receiver, silent))
 }
 
 #[cfg(test)]
@@ -65,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn pages_come_in_order_and_the_error_last() {
-        let pages = stream(|mut out| async move {
+        let pages = pages(|mut out| async move {
             for number in 0..3 {
                 let state = State::new(&serde_json::json!({"v": number}))?;
                 out.page(batch(), Some(state)).await?;
@@ -85,7 +92,7 @@ mod tests {
     async fn taken_waits_for_the_reader() {
         let seen = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let mark = Arc::clone(&seen);
-        let mut pages = stream(|mut out| async move {
+        let mut pages = pages(|mut out| async move {
             out.page(batch(), None).await?;
             out.taken().await?;
             mark.store(true, std::sync::atomic::Ordering::SeqCst);
