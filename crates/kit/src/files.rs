@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 /// Largest file that is read back.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Reads a JSON file; `None` if there is none or it is not of this form.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -128,12 +128,17 @@ pub async fn lock(path: &Path, what: &str) -> Result<File> {
 
 /// A hash that tells secrets apart without showing them: 32 hexadecimal digits.
 pub fn fingerprint(text: &str) -> String {
-    let mut shown = String::with_capacity(32);
-    for byte in Sha256::digest(text.as_bytes()).iter().take(16) {
-        shown.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
-        shown.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
-    }
-    shown
+    let digest = Sha256::digest(text.as_bytes());
+    hex(digest.get(..16).unwrap_or(&digest))
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 #[cfg(test)]

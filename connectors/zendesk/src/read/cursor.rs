@@ -1,0 +1,612 @@
+//! Exports by cursor: tickets and users, and what comes with them.
+//!
+//! The next page is asked for while the rows of the last one are decoded and handed over. The bookmark is the
+//! cursor; beside it stands the newest stamp that was read, from which the export is read again if Zendesk no longer
+//! takes the cursor. A record that changes while the export is read comes again, later: the newest one counts.
+
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use futures::future::{OptionFuture, join};
+use overlock_core::{Error, ErrorKind, Result};
+use overlock_kit::http::Response;
+use overlock_kit::out::Out;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Reader, children};
+use crate::client::{Ask, Bucket};
+use crate::decode;
+use crate::envelope::Page;
+use crate::errors::Meaning;
+use crate::limits;
+use crate::source::PageSize;
+use crate::state::Position;
+use crate::streams::Export;
+
+impl Export {
+    /// The array in the body; also the name that its pages are shared under.
+    pub(crate) fn list(self) -> &'static str {
+        match self {
+            Self::Tickets => "tickets",
+            Self::Users => "users",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Tickets => "incremental/tickets/cursor",
+            Self::Users => "incremental/users/cursor",
+        }
+    }
+
+    fn bucket(self) -> Bucket {
+        match self {
+            Self::Tickets => Bucket::Exports,
+            Self::Users => Bucket::Users,
+        }
+    }
+}
+
+/// A place in an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum At {
+    Start(i64),
+    Cursor(String),
+}
+
+/// What is made of a page.
+#[derive(Debug, Clone, Copy)]
+enum Take {
+    /// Its rows.
+    Rows,
+    /// The metric sets of its tickets.
+    Metrics,
+    /// The identities of its users.
+    Identities,
+    /// A list below each of its tickets.
+    Below {
+        below: &'static str,
+        list: &'static str,
+    },
+}
+
+/// The rows of an export themselves.
+pub(super) async fn rows(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Result<()> {
+    Pass::new(reader, export, Take::Rows).run(out).await
+}
+
+/// The metrics of the tickets of the export.
+pub(super) async fn metrics(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
+    Pass::new(reader, Export::Tickets, Take::Metrics)
+        .run(out)
+        .await
+}
+
+/// The identities of the users of the export.
+pub(super) async fn identities(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
+    Pass::new(reader, Export::Users, Take::Identities)
+        .run(out)
+        .await
+}
+
+/// A list below each ticket of the export.
+pub(super) async fn below(
+    reader: &mut Reader<'_>,
+    below: &'static str,
+    list: &'static str,
+    out: &mut Out,
+) -> Result<()> {
+    Pass::new(reader, Export::Tickets, Take::Below { below, list })
+        .run(out)
+        .await
+}
+
+/// How many tickets changed since the position, if it is less than a page.
+pub(super) async fn is_small(reader: &mut Reader<'_>) -> Result<bool> {
+    let pass = Pass::new(reader, Export::Tickets, Take::Rows);
+    let at = pass.begin();
+    let page = match pass.look(&at).await {
+        Ok(page) => page,
+        Err(error) if Meaning::of(&error) == Some(Meaning::TooRecent) => return Ok(true),
+        // Whoever reads on will find out and do something about it.
+        Err(error) if Meaning::of(&error).is_some() => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let few = page.raw()?.len() as u64 <= limits::AUTO_PER_TICKET;
+    Ok(few && page.paging.end_of_stream == Some(true))
+}
+
+/// One pass over an export, as one stream sees it.
+struct Pass<'p, 'a> {
+    reader: &'p mut Reader<'a>,
+    export: Export,
+    makes: Take,
+    fell_back: bool,
+    /// Records so far.
+    records: u64,
+    without_metrics: u64,
+    gone: u64,
+}
+
+/// Asks for pages; shares nothing with the reader, so that a page can be on its way while another is decoded.
+struct Asker<'a> {
+    source: &'a crate::source::Zendesk,
+    export: Export,
+    stream: overlock_core::StreamName,
+    include: Option<&'static str>,
+}
+
+impl<'p, 'a> Pass<'p, 'a> {
+    fn new(reader: &'p mut Reader<'a>, export: Export, take: Take) -> Self {
+        Self {
+            reader,
+            export,
+            makes: take,
+            fell_back: false,
+            records: 0,
+            without_metrics: 0,
+            gone: 0,
+        }
+    }
+
+    fn asker(&self) -> Asker<'a> {
+        let (sideload, stream) = match self.export {
+            Export::Tickets => ("metric_sets", "ticket_metrics"),
+            Export::Users => ("identities", "user_identities"),
+        };
+        // The same for all streams of the run, so that they share their pages.
+        let shared = self.reader.source.shared();
+        let wanted = shared.is_expected(self.export.list(), stream)
+            || matches!(
+                (self.export, self.makes),
+                (_, Take::Metrics | Take::Identities)
+            );
+        Asker {
+            source: self.reader.source,
+            export: self.export,
+            stream: self.reader.stream.name.clone(),
+            include: wanted.then_some(sideload),
+        }
+    }
+
+    fn begin(&self) -> At {
+        match &self.reader.position.cursor {
+            Some(cursor) => At::Cursor(cursor.clone()),
+            None => At::Start(self.reader.start()),
+        }
+    }
+
+    async fn look(&self, at: &At) -> Result<Page> {
+        self.asker().page(at).await
+    }
+
+    async fn run(&mut self, out: &mut Out) -> Result<()> {
+        let done = self.follow(out).await;
+        self.reader
+            .source
+            .shared()
+            .leave(self.export.list(), self.reader.name());
+        done?;
+        self.report();
+        Ok(())
+    }
+
+    async fn follow(&mut self, out: &mut Out) -> Result<()> {
+        let asker = self.asker();
+        let before = self.reader.position.clone();
+        let mut at = self.begin();
+        let mut page = match asker.page(&at).await {
+            Err(error) if Meaning::of(&error) == Some(Meaning::TooRecent) => {
+                self.reader.position.at.get_or_insert(self.reader.since);
+                return self.reader.give(out, Vec::new()).await;
+            }
+            Err(error) => {
+                at = self.fall_back(&at, error)?;
+                asker.page(&at).await?
+            }
+            Ok(page) => page,
+        };
+        let mut empty_pages = 0;
+        loop {
+            let next = Self::next(&page, &at)?;
+            empty_pages = if page.is_empty() { empty_pages + 1 } else { 0 };
+            if empty_pages > limits::MAX_EMPTY_PAGES {
+                return Err(stuck("it sends only empty pages"));
+            }
+            let ahead: OptionFuture<_> = next.as_ref().map(|next| asker.page(next)).into();
+            let (taken, ahead) = join(self.take(&page, next.is_none(), &before, out), ahead).await;
+            let is_past = taken?;
+            let (Some(next), Some(ahead), false) = (next, ahead, is_past) else {
+                return Ok(());
+            };
+            at = next;
+            page = match ahead {
+                Ok(page) => page,
+                Err(error) => {
+                    at = self.fall_back(&at, error)?;
+                    asker.page(&at).await?
+                }
+            };
+        }
+    }
+
+    /// Hands over what is made of a page, and the position behind it; says whether the end of the run was passed.
+    async fn take(
+        &mut self,
+        page: &Page,
+        is_end: bool,
+        before: &Position,
+        out: &mut Out,
+    ) -> Result<bool> {
+        let Delivered {
+            batches,
+            newest,
+            count,
+        } = self.deliver(page, out).await?;
+        self.records += count;
+        let position = &mut self.reader.position;
+        position.at = position.at.max(newest).or(Some(self.reader.since));
+        if let Some(cursor) = &page.paging.after_cursor {
+            position.cursor = Some(cursor.clone());
+        }
+        let is_past = newest.is_some_and(|newest| newest >= self.reader.until.seconds());
+        let ends = is_end || is_past;
+        if ends && self.records == 0 && before.cursor.is_some() && !self.fell_back {
+            // Nothing was new: a state that moves by itself would be a commit of nothing.
+            self.reader.position = before.clone();
+        }
+        if ends {
+            self.reader.position.open = false;
+        }
+        if ends || count > 0 {
+            self.reader.give(out, batches).await?;
+        }
+        Ok(is_past)
+    }
+
+    /// The place behind a page; `None` at the end of the stream.
+    fn next(page: &Page, at: &At) -> Result<Option<At>> {
+        let paging = &page.paging;
+        let cursor = paging.after_cursor.clone();
+        let is_same = matches!((at, &cursor), (At::Cursor(at), Some(cursor)) if at == cursor);
+        match (paging.end_of_stream, cursor) {
+            (Some(true), _) => Ok(None),
+            (Some(false), Some(_)) if is_same => Err(stuck("it names the same cursor again")),
+            (Some(false), Some(cursor)) => Ok(Some(At::Cursor(cursor))),
+            (Some(false), None) => Err(stuck("it is not at its end and names no cursor")),
+            // Without the word of the server only a page without rows and a cursor that stands still are an end.
+            (None, Some(cursor)) if !is_same && !page.is_empty() => Ok(Some(At::Cursor(cursor))),
+            (None, _) if page.is_empty() || is_same => Ok(None),
+            (None, _) => Err(stuck("it names neither an end nor a cursor")),
+        }
+    }
+
+    /// Where to read on if Zendesk does not take the cursor: a second before the newest stamp that was read.
+    fn fall_back(&mut self, at: &At, error: Error) -> Result<At> {
+        let is_refused = matches!(
+            Meaning::of(&error),
+            Some(Meaning::Refused | Meaning::NoRecord)
+        );
+        let At::Cursor(_) = at else { return Err(error) };
+        if !is_refused || self.fell_back {
+            return Err(error);
+        }
+        self.fell_back = true;
+        let start = self
+            .reader
+            .position
+            .at
+            .map_or(self.reader.since, |at| (at - 1).max(0));
+        let start = start.min(self.reader.until.minus(limits::HELD_BACK).seconds());
+        self.reader.client().warn(
+            "W0601",
+            Some(&self.reader.stream.name),
+            format!("Zendesk does not take the stored cursor any more: the export is read again from second {start}, the newest that was read, minus one; nothing is skipped"),
+        );
+        self.reader.position.cursor = None;
+        Ok(At::Start(start))
+    }
+
+    async fn deliver(&mut self, page: &Page, out: &mut Out) -> Result<Delivered> {
+        match self.makes {
+            Take::Rows => self.rows(page).await,
+            Take::Metrics => self.metrics(page).await,
+            Take::Identities => self.identities(page).await,
+            Take::Below { below, list } => self.below(page, below, list, out).await,
+        }
+    }
+
+    async fn rows(&mut self, page: &Page) -> Result<Delivered> {
+        let batches = self.reader.decode(page.records()).await?;
+        let by = self
+            .reader
+            .spec
+            .newer_by
+            .ok_or_else(|| Error::bug("follow an export without a stamp"))?;
+        let mut newest = None;
+        let mut count = 0;
+        for batch in &batches {
+            count += batch.num_rows() as u64;
+            newest = newest.max(decode::seconds(batch, by)?.into_iter().flatten().max());
+        }
+        Ok(Delivered {
+            batches,
+            newest,
+            count,
+        })
+    }
+
+    async fn metrics(&mut self, page: &Page) -> Result<Delivered> {
+        let mut records = Records::default();
+        let (tickets, newest) = tickets(page)?;
+        for ticket in &tickets {
+            match ticket.metric_set {
+                Some(set) => records.push(set.get()),
+                None if ticket.is_deleted() => {}
+                None => self.without_metrics += 1,
+            }
+        }
+        let count = tickets.len() as u64;
+        let batches = self.reader.decode(records.finish()).await?;
+        Ok(Delivered {
+            batches,
+            newest,
+            count,
+        })
+    }
+
+    async fn identities(&mut self, page: &Page) -> Result<Delivered> {
+        #[derive(Deserialize)]
+        struct User<'a> {
+            #[serde(borrow, default)]
+            updated_at: Option<&'a str>,
+            #[serde(borrow, default)]
+            identities: Option<&'a RawValue>,
+        }
+        let mut newest = None;
+        let mut count = 0;
+        let mut records = Records::default();
+        for raw in page.raw()? {
+            let user: User<'_> = serde_json::from_str(raw.get()).map_err(|_| odd("a user"))?;
+            newest = newest.max(user.updated_at.and_then(super::time::epoch));
+            count += 1;
+            if let Some(inline) = user.identities
+                && let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(inline.get())
+            {
+                for identity in list {
+                    records.push(identity.get());
+                }
+            }
+        }
+        // Sideloads stand beside the users.
+        if let Ok(beside) = page.beside("identities") {
+            for identity in beside.raw()? {
+                records.push(identity.get());
+            }
+        }
+        let batches = self.reader.decode(records.finish()).await?;
+        Ok(Delivered {
+            batches,
+            newest,
+            count,
+        })
+    }
+
+    async fn below(
+        &mut self,
+        page: &Page,
+        below: &'static str,
+        list: &'static str,
+        out: &mut Out,
+    ) -> Result<Delivered> {
+        let (tickets, newest) = tickets(page)?;
+        let ids: Vec<i64> = tickets
+            .iter()
+            .filter(|ticket| !ticket.is_deleted())
+            .map(|ticket| ticket.id)
+            .collect();
+        let count = tickets.len() as u64;
+        self.gone += children::of_tickets(self.reader, &ids, below, list, out).await?;
+        Ok(Delivered {
+            batches: Vec::new(),
+            newest,
+            count,
+        })
+    }
+
+    fn report(&self) {
+        let client = self.reader.client();
+        let stream = Some(&self.reader.stream.name);
+        if self.without_metrics > 0 {
+            let message = format!(
+                "{} tickets that are not deleted came without metrics: Zendesk sent none",
+                self.without_metrics
+            );
+            client.warn("W0602", stream, message);
+        }
+        if self.gone > 0 {
+            let message = format!(
+                "{} tickets were deleted before what is below them could be read; it was skipped",
+                self.gone
+            );
+            client.warn("W0603", stream, message);
+        }
+    }
+}
+
+impl Asker<'_> {
+    async fn page(&self, at: &At) -> Result<Page> {
+        let position = match at {
+            At::Start(start) => format!("from {start}"),
+            At::Cursor(cursor) => format!("after {cursor}"),
+        };
+        let body = self
+            .source
+            .shared()
+            .page(
+                self.export.list(),
+                &position,
+                self.stream.as_str(),
+                self.ask(at),
+            )
+            .await?;
+        Page::parse(body, self.export.list())
+    }
+
+    /// Asks for a page, for smaller ones as long as Zendesk cannot make it in time.
+    async fn ask(&self, at: &At) -> Result<Bytes> {
+        let size = self.source.page_size(self.export);
+        adaptive(
+            self.source,
+            size,
+            &self.stream,
+            |rows| {
+                let mut ask =
+                    Ask::new(self.export.path(), self.export.bucket()).stream(&self.stream);
+                ask = match at {
+                    At::Start(start) => ask.query("start_time", &start.to_string()),
+                    At::Cursor(cursor) => ask.query("cursor", cursor),
+                };
+                ask = ask.query("per_page", &rows.to_string());
+                if let Some(include) = self.include {
+                    ask = ask.query("include", include);
+                }
+                if self.export == Export::Tickets {
+                    ask = ask.query("support_type_scope", self.source.scope().as_str());
+                }
+                ask
+            },
+            |answer| Page::parse(answer.body.clone(), self.export.list()).map(drop),
+        )
+        .await
+    }
+}
+
+/// Asks for a page with fewer and fewer rows until Zendesk can make it.
+pub(super) async fn adaptive(
+    source: &crate::source::Zendesk,
+    size: &PageSize,
+    stream: &overlock_core::StreamName,
+    make: impl Fn(u32) -> Ask,
+    check: impl Fn(&Response) -> Result<()>,
+) -> Result<Bytes> {
+    let client = source.client();
+    let mut attempt = 1;
+    loop {
+        let rows = size.rows.load(Ordering::Relaxed);
+        let answer = client.send(&make(rows)).await;
+        let error = match answer.and_then(|answer| check(&answer).map(|()| answer)) {
+            Ok(answer) => {
+                size.went_well();
+                return Ok(answer.body);
+            }
+            Err(error) => error,
+        };
+        let is_too_large = Meaning::of(&error) == Some(Meaning::TooLarge);
+        if !is_too_large && error.kind() != ErrorKind::Data {
+            return Err(error);
+        }
+        if is_too_large && size.halve(rows) {
+            attempt = 1;
+        }
+        client.http().retry(Some(stream), attempt, error).await?;
+        attempt += 1;
+    }
+}
+
+/// What came of a page.
+struct Delivered {
+    batches: Vec<RecordBatch>,
+    /// The newest stamp on it.
+    newest: Option<i64>,
+    /// Records on it.
+    count: u64,
+}
+
+/// What other streams need of a ticket.
+#[derive(Deserialize)]
+struct Ticket<'a> {
+    id: i64,
+    #[serde(default)]
+    status: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    generated_timestamp: Option<i64>,
+    #[serde(borrow, default)]
+    metric_set: Option<&'a RawValue>,
+}
+
+impl Ticket<'_> {
+    fn is_deleted(&self) -> bool {
+        self.status.as_deref() == Some("deleted")
+    }
+}
+
+/// The tickets of a page, the last of those with the same id, and the newest stamp.
+fn tickets(page: &Page) -> Result<(Vec<Ticket<'_>>, Option<i64>)> {
+    let mut tickets: Vec<Ticket<'_>> = Vec::new();
+    let mut newest = None;
+    for raw in page.raw()? {
+        let ticket: Ticket<'_> = serde_json::from_str(raw.get()).map_err(|_| odd("a ticket"))?;
+        newest = newest.max(ticket.generated_timestamp);
+        tickets.push(ticket);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    tickets.reverse();
+    tickets.retain(|ticket| seen.insert(ticket.id));
+    tickets.reverse();
+    Ok((tickets, newest))
+}
+
+fn odd(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Schema,
+        format!(
+            "follow an export: {what} in it has no whole number as `id`, or stamps that are none"
+        ),
+    )
+    .hint("Zendesk has changed its export: report this")
+}
+
+fn stuck(why: &str) -> Error {
+    Error::new(ErrorKind::Data, format!("get on with an export: {why}"))
+        .hint("this is a problem at Zendesk: run again later; what was read is kept")
+}
+
+/// A JSON array that is put together of raw records.
+#[derive(Debug, Default)]
+pub(super) struct Records(Vec<u8>);
+
+impl Records {
+    /// Adds a record as it is.
+    pub(super) fn push(&mut self, raw: &str) {
+        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
+        self.0.extend_from_slice(raw.as_bytes());
+    }
+
+    /// Adds a record with more keys, which win over its own of the same name. `more` is `"key":value,...`.
+    pub(super) fn push_with(&mut self, raw: &str, more: &str) {
+        let inner = raw.trim_end().strip_suffix('}').unwrap_or(raw).trim_end();
+        self.push(inner);
+        if !inner.ends_with('{') {
+            self.0.push(b',');
+        }
+        self.0.extend_from_slice(more.as_bytes());
+        self.0.push(b'}');
+    }
+
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The array.
+    pub(super) fn finish(mut self) -> Bytes {
+        if self.0.is_empty() {
+            self.0.push(b'[');
+        }
+        self.0.push(b']');
+        Bytes::from(self.0)
+    }
+}
