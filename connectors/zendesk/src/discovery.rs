@@ -38,9 +38,7 @@ pub(crate) async fn discover(source: &Zendesk, only: &[StreamName]) -> Result<Ca
             *product == spec.product && name.is_none_or(|name| name == spec.name)
         });
         if let Some((_, _, reason)) = lack {
-            catalog
-                .unavailable
-                .push((spec.name.to_owned(), reason.clone()));
+            catalog.lacking.push((spec.name.to_owned(), reason.clone()));
             continue;
         }
         let custom = if spec.name == "tickets" {

@@ -5,7 +5,10 @@ use overlock_core::{Connector, Error, ErrorKind, Result};
 use crate::suggest;
 
 /// Every connector.
-pub(crate) const CONNECTORS: &[&dyn Connector] = &[&overlock_salesforce::Connector];
+pub(crate) const CONNECTORS: &[&dyn Connector] = &[
+    &overlock_salesforce::Connector,
+    &overlock_zendesk::Connector,
+];
 
 /// The connector of this name.
 ///

@@ -157,6 +157,8 @@ pub enum StreamStatus {
     Ok,
     /// Nothing was new.
     Empty,
+    /// The account does not have it, and never had: nothing to read.
+    Skipped,
     /// Stopped by signal, time-out or budget at a state; what is sealed is kept.
     Stopped,
     /// Failed; what was committed before stays.

@@ -63,6 +63,8 @@ pub struct Catalog {
     pub streams: Vec<Arc<Stream>>,
     /// Streams that exist but cannot be read, each with the reason.
     pub unavailable: Vec<(String, String)>,
+    /// Streams that the account has not bought, each with the reason: no failure, unless they were read before.
+    pub lacking: Vec<(String, String)>,
 }
 
 impl Catalog {

@@ -111,7 +111,10 @@ impl Report {
 
 /// Whether a stream is up to date.
 pub(crate) fn is_fine(summary: &StreamSummary) -> bool {
-    matches!(summary.status, StreamStatus::Ok | StreamStatus::Empty)
+    matches!(
+        summary.status,
+        StreamStatus::Ok | StreamStatus::Empty | StreamStatus::Skipped
+    )
 }
 
 /// Runs a pipeline once. Never fails as a whole without saying so in the report, and never panics on what
@@ -516,7 +519,7 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
         Err(error) => {
             for (cx, chain) in contexts.iter().zip(&chains) {
                 let report = ErrorReport::from(chain.as_ref().err().unwrap_or(&error));
-                outcome.streams.push(summarise(cx, Some(report)));
+                outcome.streams.push(summarise(cx, Err(report)));
             }
             outcome.error = Some(error);
             return outcome;
@@ -553,7 +556,7 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
             {
                 cx.run.stop.request_once(StopReason::FailFast);
             }
-            summarise(&cx, result.err().map(|error| ErrorReport::from(&error)))
+            summarise(&cx, result.map_err(|error| ErrorReport::from(&error)))
         }
     })
     .await;
@@ -663,7 +666,8 @@ fn check_names(pipeline: &Pipeline, catalog: &Catalog, chains: &[Result<Chain>])
     for (plan, chain) in pipeline.streams.iter().zip(chains) {
         let name = plan.name.as_str();
         let is_known = catalog.get(name).is_some()
-            || catalog.unavailable.iter().any(|(other, _)| other == name)
+            || named(&catalog.unavailable, name).is_some()
+            || named(&catalog.lacking, name).is_some()
             || !matches!(chain, Ok(chain) if !chain.has_head());
         if !is_known {
             return Err(Error::new(
@@ -681,15 +685,41 @@ fn check_names(pipeline: &Pipeline, catalog: &Catalog, chains: &[Result<Chain>])
     Ok(())
 }
 
-async fn one_stream(cx: &StreamContext, catalog: &Catalog, chain: Chain, turn: Turn) -> Result<()> {
+/// The reason that a list of streams gives for this one.
+fn named<'a>(list: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = list.iter().find(|(other, _)| other == name);
+    found.map(|(_, reason)| reason.as_str())
+}
+
+/// How a stream ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Read,
+    /// The account does not have it.
+    Skipped,
+}
+
+async fn one_stream(
+    cx: &StreamContext,
+    catalog: &Catalog,
+    chain: Chain,
+    turn: Turn,
+) -> Result<Done> {
     if cx.run.stop.is_requested() {
         return Err(stopped(cx));
     }
     let name = cx.key.stream.as_str();
     let Some(stream) = catalog.get(name) else {
-        let unavailable = catalog.unavailable.iter().find(|(other, _)| other == name);
-        let error = match unavailable {
-            Some((_, reason)) => Error::new(
+        let lacking = named(&catalog.lacking, name);
+        if let Some(reason) = lacking
+            && !chain.has_head()
+        {
+            let reason = overlock_core::text::printable(reason);
+            warning(cx, "W0307", format!("nothing to read: {reason}"));
+            return Ok(Done::Skipped);
+        }
+        let error = match named(&catalog.unavailable, name).or(lacking) {
+            Some(reason) => Error::new(
                 ErrorKind::Permission,
                 format!("read `{name}`: {}", overlock_core::text::printable(reason)),
             )
@@ -703,19 +733,20 @@ async fn one_stream(cx: &StreamContext, catalog: &Catalog, chain: Chain, turn: T
         return Err(describe(error, cx));
     };
     match timed(cx, sync(cx.clone(), Arc::clone(stream), chain, turn)).await? {
-        End::Complete => Ok(()),
+        End::Complete => Ok(Done::Read),
         End::Stopped => Err(stopped(cx)),
     }
 }
 
 /// Folds the counts of a stream into its summary and tells about it.
-fn summarise(cx: &StreamContext, error: Option<ErrorReport>) -> StreamSummary {
+fn summarise(cx: &StreamContext, result: Result<Done, ErrorReport>) -> StreamSummary {
     let counts = cx.progress.counts();
-    let status = match error.as_ref().map(|error| error.kind) {
-        None if counts.rows_committed == 0 => StreamStatus::Empty,
-        None => StreamStatus::Ok,
-        Some(ErrorKind::Cancelled | ErrorKind::RateLimited) => StreamStatus::Stopped,
-        Some(_) => StreamStatus::Failed,
+    let status = match result.as_ref().map_err(|error| error.kind) {
+        Ok(Done::Skipped) => StreamStatus::Skipped,
+        Ok(Done::Read) if counts.rows_committed == 0 => StreamStatus::Empty,
+        Ok(Done::Read) => StreamStatus::Ok,
+        Err(ErrorKind::Cancelled | ErrorKind::RateLimited) => StreamStatus::Stopped,
+        Err(_) => StreamStatus::Failed,
     };
     let summary = StreamSummary {
         stream: cx.key.stream.clone(),
@@ -733,7 +764,7 @@ fn summarise(cx: &StreamContext, error: Option<ErrorReport>) -> StreamSummary {
         commits: counts.commits,
         head: counts.head,
         millis: millis(counts.worked),
-        error,
+        error: result.err(),
     };
     cx.run.events.emit(Event::StreamFinished {
         summary: summary.clone(),

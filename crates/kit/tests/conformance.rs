@@ -254,6 +254,7 @@ impl Source for SmallSource {
         Ok(Catalog {
             streams: vec![Arc::new(stream)],
             unavailable: Vec::new(),
+            lacking: Vec::new(),
         })
     }
 

@@ -161,6 +161,10 @@ async fn streams(
             }
             continue;
         }
+        if let Some((_, reason)) = catalog.lacking.iter().find(|(other, _)| other == name) {
+            checks.good(&label, &overlock_core::text::printable(reason));
+            continue;
+        }
         let unavailable = catalog.unavailable.iter().find(|(other, _)| other == name);
         match (unknown_stream(source, name).await, unavailable) {
             (None, Some((_, reason))) => {

@@ -107,11 +107,16 @@ pub(crate) fn run(app: &App, arguments: &Discover) -> Outcome<u8> {
         app.output
             .remark(&format!("not available: {name}: {reason}"));
     }
+    for (name, reason) in catalog.lacking.iter().filter(|(name, _)| chosen(name)) {
+        let reason = overlock_core::text::printable(reason);
+        app.output.remark(&format!("not offered: {name}: {reason}"));
+    }
     App::ok()
 }
 
 fn knows(catalog: &Catalog, name: &str) -> bool {
-    catalog.get(name).is_some() || catalog.unavailable.iter().any(|(other, _)| other == name)
+    let mut others = catalog.unavailable.iter().chain(&catalog.lacking);
+    catalog.get(name).is_some() || others.any(|(other, _)| other == name)
 }
 
 fn type_name(field: &arrow::datatypes::Field) -> String {

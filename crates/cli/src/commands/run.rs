@@ -374,6 +374,7 @@ pub(crate) async fn unknown_stream(source: &dyn Source, name: &str) -> Option<Ve
     let readable = catalog.streams.iter().map(|stream| stream.name.to_string());
     let known: Vec<String> = readable
         .chain(catalog.unavailable.iter().map(|(name, _)| name.clone()))
+        .chain(catalog.lacking.iter().map(|(name, _)| name.clone()))
         .collect();
     (!known.iter().any(|other| other == name)).then_some(known)
 }

@@ -235,6 +235,7 @@ impl Fold {
         Some(match summary.status {
             StreamStatus::Ok => format!("{name}  {rows}  {calls}  {time}"),
             StreamStatus::Empty => format!("{name}  nothing new  {calls}  {time}"),
+            StreamStatus::Skipped => format!("{name}  not offered  {calls}  {time}"),
             StreamStatus::Stopped => format!("{name}  stopped, {rows} committed  {calls}  {time}"),
             StreamStatus::Failed => format!("{name}  FAILED, {rows} committed  {calls}  {time}"),
         })

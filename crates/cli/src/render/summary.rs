@@ -38,6 +38,7 @@ fn word(status: StreamStatus) -> &'static str {
     match status {
         StreamStatus::Ok => "ok",
         StreamStatus::Empty => "empty",
+        StreamStatus::Skipped => "skipped",
         StreamStatus::Stopped => "stopped",
         StreamStatus::Failed => "FAIL",
     }
@@ -73,6 +74,7 @@ pub(crate) fn line(run: &Ended) -> String {
     for (status, word) in [
         (StreamStatus::Ok, "ok"),
         (StreamStatus::Empty, "empty"),
+        (StreamStatus::Skipped, "skipped"),
         (StreamStatus::Stopped, "stopped"),
         (StreamStatus::Failed, "failed"),
     ] {

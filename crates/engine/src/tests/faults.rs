@@ -330,6 +330,19 @@ async fn a_vanished_stream_fails_alone_but_a_misspelt_one_stops_the_run_before_i
     script.unavailable = vec![("Quote".to_owned(), "the user may not see it".to_owned())];
     let (report, _) = desk.run_streams(script, &["Lead", "Quote"]).await;
     assert_eq!(kind(&report.streams[1]), Some(ErrorKind::Permission));
+
+    // What the account has not bought is no failure, unless it was there before.
+    let mut script = lead();
+    script.lacking = vec![
+        ("Quote".to_owned(), "not in this plan".to_owned()),
+        ("Account".to_owned(), "not in this plan".to_owned()),
+    ];
+    let (report, _) = desk
+        .run_streams(script, &["Lead", "Quote", "Account"])
+        .await;
+    assert_eq!(report.streams[1].status, StreamStatus::Skipped);
+    assert_eq!(kind(&report.streams[1]), None);
+    assert_eq!(kind(&report.streams[2]), Some(ErrorKind::Permission));
 }
 
 #[tokio::test(start_paused = true)]

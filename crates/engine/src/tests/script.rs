@@ -51,6 +51,7 @@ pub(crate) fn page(stamps: std::ops::Range<i64>, state: usize) -> Act {
 pub(crate) struct Script {
     pub(crate) streams: Vec<Stream>,
     pub(crate) unavailable: Vec<(String, String)>,
+    pub(crate) lacking: Vec<(String, String)>,
     pub(crate) discover_fails: Option<ErrorKind>,
     reads: Mutex<HashMap<String, VecDeque<Vec<Act>>>>,
     /// The states that reads were begun with.
@@ -65,6 +66,7 @@ impl Script {
         Self {
             streams,
             unavailable: vec![],
+            lacking: vec![],
             discover_fails: None,
             reads: Mutex::default(),
             begun: Mutex::default(),
@@ -113,6 +115,7 @@ impl Source for Script {
         Ok(Catalog {
             streams: self.streams.iter().cloned().map(Arc::new).collect(),
             unavailable: self.unavailable.clone(),
+            lacking: self.lacking.clone(),
         })
     }
 

@@ -405,6 +405,7 @@ impl Source for MemorySource {
         Ok(Catalog {
             streams: vec![Arc::new(self.world.kind.stream("Account"))],
             unavailable: vec![],
+            lacking: vec![],
         })
     }
 
