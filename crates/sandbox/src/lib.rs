@@ -7,6 +7,7 @@
 //! **Invariant:** listens on 127.0.0.1 only, and everything it started ends with the [`Server`].
 
 mod clock;
+pub mod company;
 mod fault;
 mod message;
 pub mod oracle;

@@ -28,13 +28,11 @@ impl Scene<'_> {
         let stored = |scene: &Self, name: &str| scene.world.stored("Lead", &lead, name);
         let mut of_account = vec![("OwnerId", Value::text(&self.user))];
         for (account_field, lead_field) in [
-            ("Name", "Company"),
             ("BillingStreet", "Street"),
             ("BillingCity", "City"),
             ("BillingState", "State"),
             ("BillingPostalCode", "PostalCode"),
             ("BillingCountry", "Country"),
-            ("Website", "Website"),
             ("Industry", "Industry"),
         ] {
             of_account.push((account_field, stored(self, lead_field)));
@@ -52,15 +50,7 @@ impl Scene<'_> {
             ("AccountId", Value::text(&account)),
             ("OwnerId", Value::text(&self.user)),
         ];
-        for name in [
-            "FirstName",
-            "LastName",
-            "Salutation",
-            "Email",
-            "Phone",
-            "Title",
-            "LeadSource",
-        ] {
+        for name in ["Salutation", "Phone", "Title", "LeadSource"] {
             of_contact.push((name, stored(self, name)));
         }
         let contact = self.insert("Contact", of_contact)?;
@@ -72,7 +62,16 @@ impl Scene<'_> {
         } else {
             None
         };
+        // Whoever converts brings the lead in line: accounts and contacts are the company's customers, whose
+        // names other systems know as well.
+        let of =
+            |scene: &Self, object: &str, id: &str, name: &str| scene.world.stored(object, id, name);
         let changes = vec![
+            ("Company", of(self, "Account", &account, "Name")),
+            ("Website", of(self, "Account", &account, "Website")),
+            ("FirstName", of(self, "Contact", &contact, "FirstName")),
+            ("LastName", of(self, "Contact", &contact, "LastName")),
+            ("Email", of(self, "Contact", &contact, "Email")),
             ("Status", Value::text("Closed - Converted")),
             ("IsConverted", Value::Bool(true)),
             ("IsUnreadByOwner", Value::Bool(false)),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use overlock_core::Timestamp;
+use overlock_sandbox::company;
 
 use crate::emulator::model::{FieldKind, Row, Value, canonical_number};
 use crate::emulator::schema::id18;
@@ -564,6 +565,37 @@ fn scales_are_what_they_say() {
                 "{}",
                 object.name
             );
+        }
+    }
+}
+
+#[test]
+fn accounts_and_contacts_are_those_of_the_company() {
+    let world = World::seeded(tiny(3));
+    for (number, row) in (1..).zip(world.rows_at("Account", start()).iter().take(9)) {
+        let id = company::account_id(number);
+        assert_eq!(&*row.id, id);
+        let name = Value::text(company::account_name(3, &id));
+        assert_eq!(get(&world, row, "Name", start()), name);
+        let site = get(&world, row, "Website", start());
+        let site = site.as_text().map(ToOwned::to_owned);
+        let domain = company::account_domain(3, &id);
+        assert_eq!(
+            site,
+            domain.map(|domain| format!("https://www.{domain}/?a=1&b=2"))
+        );
+    }
+    for number in 1..12 {
+        let id = company::contact_id(number);
+        let row = world.row_at("Contact", &id, start()).unwrap();
+        let (first, last) = company::contact_name(3, &id);
+        let wanted = [
+            ("FirstName", first.to_owned()),
+            ("LastName", last.to_owned()),
+            ("Email", company::contact_email(3, &id)),
+        ];
+        for (name, value) in wanted {
+            assert_eq!(get(&world, &row, name, start()), Value::text(value));
         }
     }
 }

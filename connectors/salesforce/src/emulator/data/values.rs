@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate};
 use overlock_core::{Error, ErrorKind, Result, Timestamp};
+use overlock_sandbox::company;
 
 use crate::emulator::model::{Computed, Field, FieldKind, Object, Row, Value};
 use crate::emulator::world::World;
@@ -276,7 +277,20 @@ fn make(object: &str, field: &Field, seed: u64, id: &str, number: u32, dice: &mu
     if field.nillable && !needed && field.compound.is_none() && dice.chance(1, 6) {
         return Value::Null;
     }
-    let serial = id.get(7..15).unwrap_or_default().trim_start_matches('0');
+    let serial = company::serial(id);
+    match (object, name) {
+        ("Account", "Name") => return Value::text(company::account_name(seed, id)),
+        ("Account", "Website") => {
+            // Domain and web site are one draw, the missing ones above included.
+            return company::account_domain(seed, id).map_or(Value::Null, |domain| {
+                Value::text(format!("https://www.{domain}/?a=1&b=2"))
+            });
+        }
+        ("Contact", "Email") => return Value::text(company::contact_email(seed, id)),
+        ("Contact", "FirstName") => return Value::text(company::contact_name(seed, id).0),
+        ("Contact", "LastName") => return Value::text(company::contact_name(seed, id).1),
+        _ => {}
+    }
     match field.kind {
         FieldKind::Boolean => Value::Bool(dice.chance(1, 4)),
         FieldKind::Int => Value::Int(match name {
@@ -345,7 +359,7 @@ fn text(
 ) -> String {
     let name = field.name.as_str();
     match (object, name) {
-        ("Account", "Name") | (_, "Company" | "CompanyName" | "Tradestyle") => format!(
+        (_, "Company" | "CompanyName" | "Tradestyle") => format!(
             "{} {} {serial}",
             dice.word(words::COMPANY_STEMS),
             dice.word(words::COMPANY_TAILS)
