@@ -13,6 +13,7 @@ mod people;
 mod thread;
 
 mod answer;
+mod bench;
 mod call;
 mod catalog;
 mod exports;

@@ -93,6 +93,9 @@ impl ZendeskSandbox {
         if !options.evolves {
             emulator = emulator.without_evolution();
         }
+        if let Some(tickets) = options.bench_tickets {
+            emulator = emulator.with_bench(tickets);
+        }
         let emulator = Arc::new(emulator);
         let faults = Faults::default();
         faults.load(options.faults);

@@ -9,6 +9,7 @@ use overlock_sandbox::{Emulator, Request, Response, VirtualClock};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, JSON, Refusal, json as answer};
+use super::bench::{Ask, Bench};
 use super::call::{self, Call, Memory};
 use super::limits::{Bucket, Limits, too_many};
 use super::oauth::{Caller, Tokens};
@@ -22,6 +23,7 @@ pub struct ZendeskEmulator {
     clock: VirtualClock,
     credentials: Credentials,
     evolves: bool,
+    bench: Option<Bench>,
     state: Mutex<State>,
 }
 
@@ -41,6 +43,7 @@ impl ZendeskEmulator {
             clock,
             credentials: Credentials::default(),
             evolves: true,
+            bench: None,
             state: Mutex::new(State {
                 world,
                 behaviour: Behaviour::default(),
@@ -70,6 +73,14 @@ impl ZendeskEmulator {
     #[must_use]
     pub fn without_evolution(mut self) -> Self {
         self.evolves = false;
+        self
+    }
+
+    /// The same account, whose export of tickets by cursor serves so many made-up tickets from memory,
+    /// without limits and not compressed, for measurements. All other streams stay as they are.
+    #[must_use]
+    pub fn with_bench(mut self, tickets: u64) -> Self {
+        self.bench = Some(Bench::new(tickets, self.clock.now().seconds()));
         self
     }
 
@@ -168,6 +179,11 @@ impl ZendeskEmulator {
         let Caller::Known(scopes) = caller else {
             return Refusal::not_authenticated().into_response();
         };
+        if let Some(bench) = &self.bench
+            && path == "incremental/tickets/cursor"
+        {
+            return measured(bench, request, &query);
+        }
         let spent = state.limits.spend(&buckets, request.at, &state.behaviour);
         let response = match spent {
             Some((_, secs)) => too_many(secs, request.at, &state.behaviour),
@@ -243,6 +259,27 @@ impl fmt::Debug for ZendeskEmulator {
 fn below_api(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/api/v2/")?.trim_end_matches('/');
     Some(rest.strip_suffix(".json").unwrap_or(rest))
+}
+
+/// A page of the tickets for measurements.
+fn measured(bench: &Bench, request: &Request, query: &[(String, String)]) -> Response {
+    let value = |name: &str| {
+        let found = query.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let per_page = value("per_page")
+        .and_then(|rows| rows.parse().ok())
+        .unwrap_or(1_000);
+    let ask = Ask {
+        base: &format!("http://{}", request.header("host")),
+        path: &request.path,
+        start_time: value("start_time").and_then(|text| text.split('.').next()?.parse().ok()),
+        cursor: value("cursor"),
+        per_page: u64::clamp(per_page, 1, 1_000),
+        metrics: value("include").is_some_and(|include| include.contains("metric_sets")),
+    };
+    let page = bench.page(ask);
+    page.unwrap_or_else(|| Refusal::stale_cursor(400).into_response())
 }
 
 /// Audits and logs need the global scope; a narrower one reads its own resource.
