@@ -18,7 +18,10 @@ use serde_json::value::RawValue;
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     body: Bytes,
+    key: String,
     records: Range<usize>,
+    /// Where the records end was found by reading the whole body.
+    exact: bool,
     pub(crate) paging: Paging,
 }
 
@@ -50,16 +53,36 @@ impl Page {
         if let Some((records, paging)) = split(&body, key) {
             return Ok(Self {
                 body,
+                key: key.to_owned(),
                 records,
+                exact: false,
                 paging,
             });
         }
+        Self::whole(body, key)
+    }
+
+    fn whole(body: Bytes, key: &str) -> Result<Self> {
         let (records, paging) = whole(&body, key)?;
         Ok(Self {
             body,
+            key: key.to_owned(),
             records,
+            exact: true,
             paging,
         })
+    }
+
+    /// The same page read as a whole, for one whose records turned out not to be one array; `None` if that was done
+    /// already. Another list behind the records, such as sideloads, looks like a part of them from the end.
+    ///
+    /// # Errors
+    /// `Data` if the body is not a JSON object with that array.
+    pub(crate) fn exact(&self) -> Result<Option<Self>> {
+        if self.exact {
+            return Ok(None);
+        }
+        Self::whole(self.body.clone(), &self.key).map(Some)
     }
 
     /// The JSON array of records.
@@ -72,8 +95,17 @@ impl Page {
     /// # Errors
     /// `Data` if it is not an array of JSON values.
     pub(crate) fn raw(&self) -> Result<Vec<&RawValue>> {
+        let broken = || no_page("its records are not JSON");
         let records = self.body.get(self.records.clone()).unwrap_or_default();
-        serde_json::from_slice(records).map_err(|_| no_page("its records are not JSON"))
+        match serde_json::from_slice(records) {
+            Ok(raw) => Ok(raw),
+            Err(_) if self.exact => Err(broken()),
+            Err(_) => {
+                let (records, _) = whole(&self.body, &self.key)?;
+                let records = self.body.get(records).unwrap_or_default();
+                serde_json::from_slice(records).map_err(|_| broken())
+            }
+        }
     }
 
     /// Another array of the same body.
@@ -81,7 +113,7 @@ impl Page {
     /// # Errors
     /// `Data` if there is none.
     pub(crate) fn beside(&self, key: &str) -> Result<Self> {
-        Self::parse(self.body.clone(), key)
+        Self::whole(self.body.clone(), key)
     }
 
     /// Whether the array is plainly empty.
@@ -154,12 +186,8 @@ mod tests {
 
     fn page(text: &str, key: &str) -> Result<(String, Paging)> {
         let page = Page::parse(Bytes::copy_from_slice(text.as_bytes()), key)?;
-        let records = page.records();
-        let records = String::from_utf8_lossy(&records).into_owned();
-        // Whoever uses the records decodes them.
-        let _: Vec<serde_json::Value> =
-            serde_json::from_str(&records).map_err(|_| no_page("test"))?;
-        Ok((records, page.paging))
+        let raw: Vec<&str> = page.raw()?.iter().map(|raw| raw.get()).collect();
+        Ok((format!("[{}]", raw.join(",")), page.paging.clone()))
     }
 
     #[test]
@@ -179,9 +207,11 @@ mod tests {
         // Other orders, sideloads with brackets, white space.
         let other = "{ \"count\" : 2 , \"users\" : [ {\"id\":1} ] , \"identities\":[{\"id\":5}],\"end_time\":7}";
         let (records, paging) = page(other, "users").unwrap();
-        assert_eq!(records, "[ {\"id\":1} ]");
+        assert_eq!(records, "[{\"id\":1}]");
         assert_eq!(paging.end_time, Some(7));
         assert_eq!(page(other, "identities").unwrap().0, "[{\"id\":5}]");
+        let beside = r#"{"users":[{"id":1}],"identities":[{"id":5}],"end_of_stream":true}"#;
+        assert_eq!(page(beside, "users").unwrap().0, "[{\"id\":1}]");
         assert_eq!(page(r#"{"tags":[1]}"#, "tags").unwrap().0, "[1]");
         // A bracket in the paging.
         let odd = r#"{"tags":[1],"next_page":"x]y"}"#;

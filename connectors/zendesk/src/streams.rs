@@ -550,6 +550,9 @@ pub(crate) const STREAMS: &[Spec] = &[
         },
         columns: "id:i ticket_id:i metric:s instance_id:i type:s time:t deleted:b sla:j group_sla:j status:j",
         deleted: Deleted::Flag("deleted"),
+        note: Some(
+            "events of a ticket that is deleted later keep deleted = false: Zendesk does not date that change",
+        ),
         ..BASE
     },
     Spec {

@@ -319,7 +319,7 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 
     async fn rows(&mut self, page: &Page) -> Result<Delivered> {
-        let batches = self.reader.decode(page.records()).await?;
+        let batches = self.reader.decode_page(page).await?;
         let by = self
             .reader
             .spec

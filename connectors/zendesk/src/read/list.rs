@@ -41,7 +41,8 @@ pub(super) async fn read(reader: &mut Reader<'_>, list: List, out: &mut Out) -> 
             let size = PageSize::new(limits::LIST_ROWS);
             let mut pages = Pages::new(list);
             while let Some(page) = pages.next(reader, &size).await? {
-                listing.take(reader, page.records(), out).await?;
+                let batches = reader.decode_page(&page).await?;
+                listing.take_batches(reader, batches, out).await?;
             }
         }
     }
@@ -83,10 +84,7 @@ impl Pages {
                     .query("per_page", &rows.to_string())
                     .query("page", &page.to_string()),
                 (Next::Cursor(cursor), _) => {
-                    let mut ask = ask.query("page[size]", &rows.to_string());
-                    if list.path == "users" || list.path == "organizations" {
-                        ask = ask.query("include_boundary_indicators", "true");
-                    }
+                    let ask = ask.query("page[size]", &rows.to_string());
                     match cursor {
                         Some(cursor) => ask.query("page[after]", cursor),
                         None => ask,
@@ -150,7 +148,17 @@ impl Listing {
 
     /// Hands over the rows that are new or have changed.
     async fn take(&mut self, reader: &mut Reader<'_>, records: Bytes, out: &mut Out) -> Result<()> {
-        for batch in reader.decode(records).await? {
+        let batches = reader.decode(records).await?;
+        self.take_batches(reader, batches, out).await
+    }
+
+    async fn take_batches(
+        &mut self,
+        reader: &Reader<'_>,
+        batches: Vec<RecordBatch>,
+        out: &mut Out,
+    ) -> Result<()> {
+        for batch in batches {
             let keys = decode::keys(&batch, &reader.stream.primary_key)?;
             let hashes = decode::hashes(&batch)?;
             let mut keep = Vec::with_capacity(batch.num_rows());

@@ -15,18 +15,22 @@ pub(crate) use self::children::all;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use overlock_core::{BoxStream, Error, Page, ReadRequest, Result, Stream, Timestamp};
+use overlock_core::{BoxStream, Error, ErrorKind, ReadRequest, Result, Stream, Timestamp};
 use overlock_kit::out::{Out, pages};
 use overlock_kit::rows::Counts;
 
 use crate::client::Client;
 use crate::decode::Decoder;
+use crate::envelope::Page;
 use crate::source::Zendesk;
 use crate::state::Position;
 use crate::streams::{self, Spec, Way};
 
 /// Reads a stream.
-pub(crate) fn read(source: &Zendesk, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
+pub(crate) fn read(
+    source: &Zendesk,
+    request: ReadRequest,
+) -> BoxStream<'_, Result<overlock_core::Page>> {
     pages(move |mut out| async move {
         let name = request.stream.name.clone();
         let work = async {
@@ -114,6 +118,16 @@ impl<'a> Reader<'a> {
         let (batches, counts) = self.decoder.records(records).await?;
         self.note(&counts);
         Ok(batches)
+    }
+
+    async fn decode_page(&mut self, page: &Page) -> Result<Vec<RecordBatch>> {
+        match self.decode(page.records()).await {
+            Err(error) if error.kind() == ErrorKind::Data => match page.exact()? {
+                Some(exact) => self.decode(exact.records()).await,
+                None => Err(error),
+            },
+            decoded => decoded,
+        }
     }
 
     fn note(&mut self, counts: &Counts) {

@@ -79,7 +79,7 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
                 ));
             }
             let mut fresh = Vec::new();
-            for batch in reader.decode(page.records()).await? {
+            for batch in reader.decode_page(&page).await? {
                 let hashes = decode::hashes(&batch)?;
                 let keep: Vec<bool> = hashes.iter().map(|hash| !known.contains(hash)).collect();
                 newest.note(decode::seconds(&batch, place.at)?, &hashes);

@@ -8,7 +8,6 @@
 use std::collections::HashSet;
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
 use futures::future::{OptionFuture, join};
 use overlock_core::{Error, ErrorKind, Result};
 use overlock_kit::out::Out;
@@ -153,14 +152,13 @@ async fn take(
     page: &Page,
     seen: &mut HashSet<u64>,
 ) -> Result<Vec<RecordBatch>> {
-    let records: Bytes = if export.at.is_some() {
-        page.records()
-    } else {
-        comments::of_events(page)?
+    let decoded = match export.at {
+        Some(_) => reader.decode_page(page).await?,
+        None => reader.decode(comments::of_events(page)?).await?,
     };
     let mut fresh = Vec::new();
     let mut now = HashSet::new();
-    for batch in reader.decode(records).await? {
+    for batch in decoded {
         let hashes = decode::hashes(&batch)?;
         let keep = hashes
             .iter()
@@ -249,6 +247,8 @@ impl Asker<'_> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn after(paging: &str, rows: usize) -> Result<Option<i64>> {

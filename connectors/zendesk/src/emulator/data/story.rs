@@ -334,9 +334,9 @@ fn around(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
             let Some(ticket) = open(world, dice) else {
                 return Ok(());
             };
-            world
-                .create("side_conversations", &[("ticket_id", ticket.into())], at)
-                .map(drop)
+            world.create("side_conversations", &[("ticket_id", ticket.into())], at)?;
+            // Triggers run on side conversations, so the service updates the ticket.
+            world.system_update(ticket, instant(at))
         }
         3 => {
             let call = world.create("calls", &[], at)?.number();
@@ -387,9 +387,13 @@ fn remove(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
         6 => {
             let key = some(world, "side_conversations", dice, at);
             let state = [("state", "closed".into())];
-            key.map_or(Ok(()), |key| {
-                world.update("side_conversations", &key.to_string(), &state, instant(at))
-            })
+            let Some(key) = key.map(|key| key.to_string()) else {
+                return Ok(());
+            };
+            world.update("side_conversations", &key, &state, instant(at))?;
+            let ticket = world.parent("side_conversations", &key);
+            let ticket = ticket.and_then(|ticket| ticket.parse().ok());
+            ticket.map_or(Ok(()), |ticket| world.system_update(ticket, instant(at)))
         }
         _ => {
             let stream = dice.word(&["custom_object_records", "articles", "satisfaction_ratings"]);
