@@ -177,7 +177,7 @@ fn children(call: &mut Call<'_>, parent: &str, id: &str, list: List) -> Answer {
     kept.sort_by(|left, right| left.key.cmp(&right.key));
     let items: Vec<Item<'_>> = kept.iter().map(Kept::item).collect();
     if is_whole {
-        // Audits of archived tickets come all at once, whatever is asked for.
+        // Audits of archived tickets come all at once, whatever page is asked for.
         return Ok(all(call, list, &items));
     }
     page(call, list, &items)
@@ -204,6 +204,14 @@ fn record(call: &Call<'_>, list: List, id: &str) -> Answer {
 fn all(call: &Call<'_>, list: List, items: &[Item<'_>]) -> overlock_sandbox::Response {
     let mut body = render::rows(call, list.stream, list.key, items);
     let count = items.len();
+    if list.paging == Paging::Cursor && call.parameter("page[size]").is_some() {
+        // Who asks by cursor looks for the end there.
+        body.push_str(
+            ",\"meta\":{\"has_more\":false,\"after_cursor\":null,\"before_cursor\":null},\
+             \"links\":{\"prev\":null,\"next\":null}}",
+        );
+        return json(body);
+    }
     body.extend([format!(
         ",\"next_page\":null,\"previous_page\":null,\"count\":{count}}}"
     )]);

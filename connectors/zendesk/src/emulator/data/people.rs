@@ -50,7 +50,7 @@ fn user(world: &mut World, id: i64, now: Sec) -> Body {
     body! {
         id: id, url: format!("{ACCOUNT}/api/v2/users/{id}.json"), name: name, email: email,
         created_at: iso(now), updated_at: iso(now), time_zone: zone, iana_time_zone: iana,
-        phone: if dice.chance(1, 2) { json!(phone) } else { NIL }, shared_phone_number: NIL,
+        phone: if dice.chance(1, 2) { json!(phone) } else { NIL }, shared_phone_number: false,
         photo: NIL, locale_id: 1, locale: "en-US", organization_id: organization, role: "end-user",
         verified: dice.chance(3, 4), external_id: external_id,
         tags: if dice.chance(1, 4) { json!([dice.word(words::TAGS)]) } else { json!([]) }, alias: "",
