@@ -232,7 +232,7 @@ pub(crate) struct Demo {
     /// Folder of the demo project
     #[arg(default_value = "overlock-demo")]
     pub(crate) dir: PathBuf,
-    /// Rows in the emulated org, in percent of the usual
+    /// Rows in the emulated service, in percent of the usual
     #[arg(long, default_value_t = 100, value_name = "PERCENT",
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) scale: u32,
@@ -382,10 +382,13 @@ pub(crate) struct Connectors {
 /// `overlock sandbox`.
 #[derive(Debug, Args)]
 pub(crate) struct Sandbox {
+    /// Which service
+    #[arg(value_enum, default_value_t = SandboxOf::Salesforce)]
+    pub(crate) of: SandboxOf,
     /// Port on 127.0.0.1; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// Seed of the emulated org
+    /// Seed of the emulated company
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Rows in the emulated org, in percent of the usual
@@ -401,9 +404,18 @@ pub(crate) struct Sandbox {
     /// Instant the emulator's clock shows now [default: the real time]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) at: Option<overlock_core::Timestamp>,
-    /// Add an object Bench__c of this many rows, for measurements
+    /// For measurements: add an object Bench__c of this many rows, or serve so many made-up tickets without limits
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) bench_rows: Option<u64>,
+}
+
+/// Services that `overlock sandbox` plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SandboxOf {
+    /// A Salesforce org
+    Salesforce,
+    /// A Zendesk account
+    Zendesk,
 }
 
 /// `overlock config`.

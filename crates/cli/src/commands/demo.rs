@@ -1,8 +1,9 @@
-//! `overlock demo`: the real pipelines against a bundled org, without credentials or network.
+//! `overlock demo`: the real pipelines against a bundled Salesforce org and Zendesk account of one company, without
+//! credentials or network.
 //!
-//! Everything but the org is what production uses: the written `overlock.toml` and pipeline file, the
-//! connector over HTTP, the engine, the Parquet folder. Only two things are put in by the program: the
-//! port that the emulator got, and its clock. The clock moves on by one day after each demo that ended
+//! Everything but the two is what production uses: the written `overlock.toml` and pipeline files, the
+//! connectors over HTTP, the engine, the Parquet folder. Only two things are put in by the program: the
+//! ports that the emulators got, and their clock. The clock moves on by one day after each demo that ended
 //! well; a demo that was killed is taken up again on the same day.
 
 use std::path::Path;
@@ -12,11 +13,12 @@ use std::time::Duration;
 use overlock_core::{Clock, Error, ErrorKind, Timestamp};
 use overlock_package::fs;
 use overlock_salesforce::emulator::{Credentials, SalesforceSandbox, SandboxOptions, WorldOptions};
+use overlock_zendesk::emulator as zendesk;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::args::{Demo, How};
-use crate::commands::init::{PIPELINE, write_new};
+use crate::commands::init::{CRM, SUPPORT, write_new};
 use crate::commands::run::{Job, plan, report};
 use crate::commands::sandbox::ACCOUNTS;
 use crate::config::{Request, Wanted, absolute};
@@ -25,6 +27,8 @@ use crate::failure::{Failure, Outcome};
 
 /// When the demo's history ends: long ago, so that no clock of a real machine is behind it.
 const FIRST_DAY: i64 = 1_748_844_000; // 2025-06-02T06:00:00Z
+/// The pipelines of the demo, in the order of their runs.
+const PIPELINES: [&str; 2] = ["crm", "support"];
 /// Most days that a demo folder can live.
 const MAX_DAYS: u32 = 3_650;
 
@@ -57,7 +61,7 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
             ));
         }
         None => Diary {
-            format: 1,
+            format: 2,
             seed: 1,
             accounts: (ACCOUNTS * arguments.scale / 100).max(1),
             day: 0,
@@ -77,10 +81,13 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
     // The diary comes first: it marks the folder as ours, so that a killed demo can be taken up again.
     write(&diary_path, &diary)?;
     let known = Credentials::default();
+    let desk = zendesk::Credentials::default();
     for (name, text) in [
-        ("overlock.toml", project_file(&known)),
-        ("pipelines/crm.toml", PIPELINE.to_owned()),
+        ("overlock.toml", project_file(&known, &desk)),
+        ("pipelines/crm.toml", CRM.to_owned()),
+        ("pipelines/support.toml", SUPPORT.to_owned()),
         ("secrets/sandbox", format!("{}\n", known.client_secret)),
+        ("secrets/zendesk", format!("{}\n", desk.client_secret)),
         (".gitignore", "/.overlock/\n/data/\n/secrets/\n".to_owned()),
     ] {
         let path = root.join(name);
@@ -97,10 +104,12 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
     };
     options.now = Some(now);
     let sandbox = SalesforceSandbox::start(options)?;
+    let desk = zendesk::ZendeskSandbox::start(support(&diary, start, now))?;
     let day = now.to_chrono().format("%Y-%m-%d %H:%M UTC");
     app.output.remark(&format!(
-        "demo: a Salesforce org on {}, day {} ({day})",
+        "demo: a Salesforce org on {} and a Zendesk account on {}, day {} ({day})",
         sandbox.base_url(),
+        desk.base_url(),
         diary.day + 1
     ));
     let step = |text: &str| text.to_owned();
@@ -108,16 +117,26 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         config: Some(root.join("overlock.toml")),
         env: app.global.env.clone(),
         sets: app.global.set.clone(),
-        wanted: Wanted::Named(vec!["crm".to_owned()]),
-        program: vec![(
-            vec![step("source"), step("sfdc"), step("login_url")],
-            sandbox.base_url(),
-        )],
+        wanted: Wanted::Named(PIPELINES.map(ToOwned::to_owned).to_vec()),
+        program: vec![
+            (
+                vec![step("source"), step("sfdc"), step("login_url")],
+                sandbox.base_url(),
+            ),
+            (
+                vec![step("source"), step("help"), step("base_url")],
+                desk.base_url(),
+            ),
+        ],
     };
     let project = app.load(&request)?;
     let how = How::default();
-    let pipeline = project.pipeline("crm")?;
-    let plan = plan(&pipeline, &how)?;
+    let mut plans = Vec::new();
+    for name in PIPELINES {
+        let pipeline = project.pipeline(name)?;
+        let plan = plan(&pipeline, &how)?;
+        plans.push((pipeline, plan));
+    }
     let clock: Arc<dyn Clock> = Arc::new(sandbox.clock().clone());
     let job = Job {
         app,
@@ -125,7 +144,7 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         how: &how,
         clock,
     };
-    let (ended, code) = job.run_all(&[(pipeline, plan)])?;
+    let (ended, code) = job.run_all(&plans)?;
     report(app, &ended, code, true);
     if code == exit::OK {
         diary.done = true;
@@ -133,6 +152,7 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         let dir = arguments.dir.display();
         app.output.remark(&format!(
             "\nlook at it:  overlock inspect {dir}/data/sfdc/Account\n\
+             or at:       overlock inspect {dir}/data/help/tickets\n\
              next day:    overlock demo{}",
             if arguments.dir.as_os_str() == "overlock-demo" {
                 String::new()
@@ -142,6 +162,21 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         ));
     }
     Ok(code)
+}
+
+/// The desk of the same company: the seed makes its organizations the org's accounts.
+fn support(diary: &Diary, start: Timestamp, now: Timestamp) -> zendesk::SandboxOptions {
+    let mut options = zendesk::SandboxOptions::tiny(diary.seed, start);
+    let share = |count: u32| (count * diary.accounts / ACCOUNTS).max(1);
+    let world = zendesk::WorldOptions::demo(diary.seed, start);
+    options.world = zendesk::WorldOptions {
+        tickets: share(world.tickets),
+        users: share(world.users).max(20),
+        organizations: diary.accounts,
+        ..world
+    };
+    options.now = Some(now);
+    options
 }
 
 fn read(path: &Path) -> Outcome<Option<Diary>> {
@@ -157,7 +192,7 @@ fn read(path: &Path) -> Outcome<Option<Diary>> {
             .source(error)
             .hint("start in a new folder")
     })?;
-    if diary.format != 1 {
+    if diary.format != 2 {
         return Err(fail("understand the diary of another version of the demo")
             .hint("start in a new folder")
             .into());
@@ -180,15 +215,18 @@ fn write(path: &Path, diary: &Diary) -> Outcome {
     Ok(())
 }
 
-fn project_file(known: &Credentials) -> String {
+fn project_file(known: &Credentials, desk: &zendesk::Credentials) -> String {
     format!(
-        "# Written by `overlock demo`, which alone runs it: its org lives on a clock of its own, and the\n\
-         # port is the one that its emulator got. To play with a running org, use `overlock sandbox`.\n\
+        "# Written by `overlock demo`, which alone runs it: its company lives on a clock of its own, and the\n\
+         # ports are those that its emulators got. To play with a running org, use `overlock sandbox`.\n\
          version = 1\n\n\
          [source.sfdc]\nconnector = \"salesforce\"\nlogin_url = \"http://127.0.0.1:7878\"\n\n\
          [source.sfdc.auth]\nkind = \"client_credentials\"\nclient_id = \"{}\"\n\
          client_secret = \"file:secrets/sandbox\"\n\n\
+         [source.help]\nconnector = \"zendesk\"\nbase_url = \"http://127.0.0.1:7879\"\n\n\
+         [source.help.auth]\nkind = \"client_credentials\"\nclient_id = \"{}\"\n\
+         client_secret = \"file:secrets/zendesk\"\n\n\
          [destination.lake]\nkind = \"local\"\npath = \"data\"\n",
-        known.client_id
+        known.client_id, desk.client_id
     )
 }

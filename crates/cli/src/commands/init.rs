@@ -16,17 +16,23 @@ const ENV_EXAMPLE: &str = "\
 # Copy to .env, fill in, and run: overlock --env-file .env check
 # Secrets are better kept in files of mode 0600 (file:...) or a password manager (cmd:...).
 SFDC_CLIENT_ID=
+ZENDESK_CLIENT_ID=
+ZENDESK_CLIENT_SECRET=
 ";
 
 /// Writes the files.
 pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
     let connector = registry::connector(&arguments.source)?;
+    let pipeline = match connector.name() {
+        "zendesk" => ("pipelines/support.toml", SUPPORT),
+        _ => ("pipelines/crm.toml", CRM),
+    };
     let files = [
         (
             "overlock.toml",
             project_file(connector.name(), connector.spec().example),
         ),
-        ("pipelines/crm.toml", PIPELINE.to_owned()),
+        (pipeline.0, pipeline.1.to_owned()),
         (".gitignore", GITIGNORE.to_owned()),
         (".env.example", ENV_EXAMPLE.to_owned()),
     ];
@@ -81,9 +87,10 @@ fn project_file(connector: &str, example: &str) -> String {
     // The connector's example is what stands in its own documentation, so both stay true together.
     let example = match example.trim_start().strip_prefix("[source.") {
         Some(_) => example.trim().to_owned(),
+        None if connector == "zendesk" => format!("[source.help]\n{}", example.trim()),
         None => format!("[source.crm]\n{}", example.trim()),
     };
-    // The shipped pipeline reads from a source of this name.
+    // The shipped pipelines read from sources of these names: `sfdc` and `help`.
     let example = example.replace("[source.crm", "[source.sfdc");
     format!(
         "# Connections of this project. All keys: overlock connectors {connector}\n\
@@ -92,5 +99,7 @@ fn project_file(connector: &str, example: &str) -> String {
     )
 }
 
-/// The pipeline that ships with the project; a new project and the demo begin with it.
-pub(crate) const PIPELINE: &str = include_str!("../../../../pipelines/crm.toml");
+/// The pipelines that ship with the project; a new project and the demo begin with them.
+pub(crate) const CRM: &str = include_str!("../../../../pipelines/crm.toml");
+/// See [`CRM`].
+pub(crate) const SUPPORT: &str = include_str!("../../../../pipelines/support.toml");
