@@ -344,30 +344,8 @@ impl Lab {
     }
 
     /// Runs a command to its end, at most 120 s.
-    pub fn finish(&self, mut command: Command) -> Outcome {
-        let begun = Instant::now();
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let id = child.id();
-        let (sender, receiver) = std::sync::mpsc::channel::<()>();
-        let watchdog = std::thread::spawn(move || {
-            // The sender is dropped when the process has ended; nothing is ever sent.
-            if receiver.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
-                kill(id);
-            }
-        });
-        let output = child.wait_with_output().unwrap();
-        drop(sender);
-        watchdog.join().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            took: begun.elapsed(),
-        }
+    pub fn finish(&self, command: Command) -> Outcome {
+        finish(command)
     }
 
     /// The org's present.
@@ -395,7 +373,7 @@ impl Lab {
     /// Rows of a view of a table; none if it does not exist yet.
     pub fn view(&self, stream: &str, view: View) -> Vec<Row> {
         if let Some(database) = &self.database {
-            return rows::loaded(database, stream);
+            return rows::loaded(database, "CRM", stream);
         }
         let dir = self.table_dir(stream);
         if !dir.exists() {
@@ -413,7 +391,7 @@ impl Lab {
     /// Ids of the commits of a table, oldest first.
     pub fn commits(&self, stream: &str) -> Vec<String> {
         if let Some(database) = &self.database {
-            return rows::logged(database, stream);
+            return rows::logged(database, "CRM", stream);
         }
         let dir = self.table_dir(stream);
         if !dir.exists() {
@@ -616,6 +594,33 @@ impl Lab {
     }
 }
 
+/// Runs a command to its end, at most 120 s.
+pub fn finish(mut command: Command) -> Outcome {
+    let begun = Instant::now();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        // The sender is dropped when the process has ended; nothing is ever sent.
+        if receiver.recv_timeout(Duration::from_secs(120)) == Err(RecvTimeoutError::Timeout) {
+            kill(id);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(sender);
+    watchdog.join().unwrap();
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        took: begun.elapsed(),
+    }
+}
+
 /// Sends SIGKILL to a process that this test started.
 pub fn kill(id: u32) {
     signal(id, rustix::process::Signal::KILL);
@@ -645,10 +650,11 @@ pub fn rewrite_manifest(path: &Path, text: &str) {
     std::fs::write(path, format!("{body},\"crc32\":\"{checksum:08x}\"}}")).unwrap();
 }
 
+/// Writes a file of a project.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test's own project file needs no durability"
 )]
-fn write(path: &Path, text: &str) {
+pub fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

@@ -9,6 +9,7 @@
     reason = "only tests call this, and a panic is how a test fails"
 )]
 
+pub mod desk;
 pub mod house;
 pub mod lab;
 pub mod proxy;

@@ -55,9 +55,10 @@ fn with_extra(mut values: Row) -> Row {
 
 /// All rows of a table of the Snowflake stand-in, as Snowflake's own connector reads them; none if it does not
 /// exist yet. Columns stand under the names that the source has for them.
-pub fn loaded(database: &str, stream: &str) -> Vec<Row> {
+pub fn loaded(database: &str, schema: &str, stream: &str) -> Vec<Row> {
+    let name = schema;
     let stand_in = StandIn::shared();
-    let schema = format!("\"{database}\".\"CRM\"");
+    let schema = format!("\"{database}\".\"{schema}\"");
     let table = stream.to_uppercase();
     let mapping = stand_in.ask(&format!(
         "SELECT HEAD FROM {schema}.\"_OVERLOCK_HEADS\" WHERE TABLE_NAME = '{table}'"
@@ -74,7 +75,7 @@ pub fn loaded(database: &str, stream: &str) -> Vec<Row> {
         serde_json::from_value(head["mapping"].clone()).unwrap();
     let kinds = stand_in.ask(&format!(
         "SELECT COLUMN_NAME, DATA_TYPE FROM \"{database}\".INFORMATION_SCHEMA.COLUMNS \
-         WHERE TABLE_SCHEMA = 'CRM' AND TABLE_NAME = '{table}' ORDER BY ORDINAL_POSITION"
+         WHERE TABLE_SCHEMA = '{name}' AND TABLE_NAME = '{table}' ORDER BY ORDINAL_POSITION"
     ));
     let kinds = kinds.unwrap();
     let columns: Vec<(String, String)> = kinds
@@ -104,9 +105,9 @@ pub fn loaded(database: &str, stream: &str) -> Vec<Row> {
 }
 
 /// Ids of the commits of a table of the stand-in, oldest first. Each must build on the one before.
-pub fn logged(database: &str, stream: &str) -> Vec<String> {
+pub fn logged(database: &str, schema: &str, stream: &str) -> Vec<String> {
     let sql = format!(
-        "SELECT ID, PARENT FROM \"{database}\".\"CRM\".\"_OVERLOCK_COMMITS\" WHERE STREAM = '{stream}'"
+        "SELECT ID, PARENT FROM \"{database}\".\"{schema}\".\"_OVERLOCK_COMMITS\" WHERE STREAM = '{stream}'"
     );
     let mut left = match StandIn::shared().ask(&sql) {
         Err(error) if error.contains("002003") => return Vec::new(),

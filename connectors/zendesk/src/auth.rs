@@ -29,7 +29,7 @@ pub(crate) struct Login {
     base: Url,
     token_url: Url,
     folder: PathBuf,
-    /// The access token on disk was used by this process: a second login means that it is dead.
+    /// The token that was there was used by this process: a second login means that it is dead.
     used: AtomicBool,
 }
 
@@ -117,9 +117,19 @@ impl Login {
         scope: &str,
         repeatable: bool,
     ) -> Result<TokenAnswer> {
-        let response = client
-            .post_json(&self.token_url, body.to_string(), repeatable)
-            .await?;
+        let mut tries = 1;
+        let response = loop {
+            let response = client
+                .post_json(&self.token_url, body.to_string(), repeatable)
+                .await?;
+            let is_good = (200..300).contains(&response.status);
+            // A damaged answer to a question that may be asked again.
+            let is_damaged = is_good && response.json::<TokenAnswer>().is_err();
+            if !(is_damaged && repeatable && tries < limits::LOGIN_TRIES) {
+                break response;
+            }
+            tries += 1;
+        };
         if !(200..300).contains(&response.status) {
             let text = String::from_utf8_lossy(&response.body);
             let safe = client.redactor().redact(&text);
@@ -174,6 +184,15 @@ impl Auth for Login {
                     )
                     .await?;
                 bearer(&token)
+            }
+            config::Auth::Bearer { .. } | config::Auth::ApiToken { .. }
+                if self.used.swap(true, Ordering::Relaxed) =>
+            {
+                // There is no other token to be had, and nobody should try this one again.
+                return Err(
+                    Error::new(ErrorKind::Auth, "log in to Zendesk: it refuses the token")
+                        .hint(refused_hint(&self.kind)),
+                );
             }
             config::Auth::Bearer { access_token } => bearer(access_token),
             config::Auth::ApiToken { email, api_token } => {
@@ -286,7 +305,7 @@ fn login_error(status: u16, body: &[u8]) -> Error {
         ),
         _ => (
             ErrorKind::Auth,
-            "check `subdomain` and the settings under auth",
+            "check `subdomain`, auth.client_id and auth.client_secret",
         ),
     };
     Error::new(

@@ -1,9 +1,10 @@
 //! The connection: kit's HTTP client, taught how Zendesk speaks and counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use overlock_core::{ErrorKind, Event, Events, Result, StreamName};
-use overlock_kit::http::{Api, HeaderMap, Rate, Request, Response, Url, Verdict};
+use overlock_kit::http::{Api, HeaderMap, Rate, Request, Response, Url, Verdict, headers};
 use overlock_kit::{Http, Limit, Limits};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -186,6 +187,8 @@ pub(crate) struct Client {
     events: Events,
     base: Url,
     refused_hint: Arc<str>,
+    /// The newest `Date` of an answer, in epoch seconds; 0: none yet.
+    server: Arc<AtomicI64>,
 }
 
 impl Client {
@@ -196,6 +199,7 @@ impl Client {
             events,
             base,
             refused_hint: refused_hint.into(),
+            server: Arc::default(),
         }
     }
 
@@ -214,13 +218,26 @@ impl Client {
     /// # Errors
     /// As [`errors::classify`] says.
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Response> {
-        self.http
+        let answer = self
+            .http
             .send(ask.request())
             .await
             .map_err(|error| match error.kind() {
-                ErrorKind::Auth => error.hint(self.refused_hint.to_string()),
+                // A refused login has said what to do already.
+                ErrorKind::Auth if error.get("token_url").is_none() => {
+                    error.hint(self.refused_hint.to_string())
+                }
                 _ => error,
-            })
+            })?;
+        if let Some(date) = headers::date(&answer.headers) {
+            self.server.fetch_max(date.seconds(), Ordering::Relaxed);
+        }
+        Ok(answer)
+    }
+
+    /// What time it is at Zendesk, by its latest answer; `None` before the first one.
+    pub(crate) fn server_time(&self) -> Option<i64> {
+        Some(self.server.load(Ordering::Relaxed)).filter(|seconds| *seconds > 0)
     }
 
     /// Sends and reads; asks again for an answer that is cut or no JSON, and for one that could not be made in

@@ -459,6 +459,12 @@ fn keys() -> Vec<Key> {
             None,
             "Most API calls of one run; then it stops at a state with exit code 9.",
         ),
+        key(
+            "http.read_timeout",
+            KeyKind::Duration,
+            Some("60s"),
+            "Longest silence of the server; the table `http` has more such keys.",
+        ),
     ]
 }
 

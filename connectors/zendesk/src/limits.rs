@@ -55,6 +55,9 @@ pub const API_TOKEN_IDLE_DAYS: u32 = 30;
 /// An access token is asked for anew when less than this is left of it.
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(120);
 
+/// How often a login is tried whose answer is damaged.
+pub const LOGIN_TRIES: u32 = 3;
+
 /// Life of a refreshed access token that is asked for, in seconds; "less than 172800".
 pub const TOKEN_SECONDS: u32 = 86_400;
 /// Life of a rotated refresh token that is asked for, in seconds: 89 days; "less than 7776000".

@@ -95,7 +95,9 @@ impl Zendesk {
             max_api_calls: settings.max_api_calls,
             stop_at_percent: None,
         };
-        let identity = format!("{base}\n{}", settings.auth.identity());
+        // Not the port: that of an emulator differs from run to run.
+        let host = base.host_str().unwrap_or_default();
+        let identity = format!("{host}\n{}", settings.auth.identity());
         let folder = cx.work_dir.join(files::fingerprint(&identity));
         let refused_hint = auth::refused_hint(&settings.auth);
         let is_api_token = matches!(settings.auth, Auth::ApiToken { .. });

@@ -129,6 +129,62 @@ pub fn compare(
     findings
 }
 
+/// What a table shows of one key of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// There is no such column.
+    NoColumn,
+    /// The column is null.
+    Null,
+    /// Plain text, as any column but one of JSON shows it.
+    Text(String),
+    /// The text of a JSON value.
+    Json(String),
+}
+
+/// Compares a record, as an API gives it, with the row that a table has of it: each key must stand in its column or in
+/// the JSON object `extra`. Returns the keys that do not, with what is wrong.
+///
+/// Instants may be spelled differently, and an empty text may be null in a column that is not text.
+pub fn record_differences(
+    record: &serde_json::Value,
+    extra: Option<&str>,
+    cell: impl Fn(&str) -> Cell,
+) -> Vec<(String, String)> {
+    use serde_json::Value;
+    let extra: Value = extra
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    let is_same = |name: &str, value: &Value| match (value, cell(name)) {
+        (Value::Null, Cell::Null | Cell::NoColumn) => true,
+        (value, Cell::Null | Cell::NoColumn) => {
+            extra.get(name) == Some(value) || value.as_str() == Some("")
+        }
+        (value, Cell::Json(text)) => match serde_json::from_str::<Value>(&text) {
+            Ok(found) => found == *value,
+            Err(_) => value.as_str() == Some(&text),
+        },
+        (Value::String(value), Cell::Text(text)) => {
+            let instant = |text: &str| overlock_core::Timestamp::parse(text).ok();
+            *value == text || (instant(value).is_some() && instant(value) == instant(&text))
+        }
+        (value, Cell::Text(text)) => value.to_string() == text,
+    };
+    let Value::Object(keys) = record else {
+        return vec![(String::new(), format!("{record} is no record"))];
+    };
+    keys.iter()
+        .filter(|(name, value)| !is_same(name, value))
+        .map(|(name, value)| {
+            let found = cell(name);
+            (
+                name.clone(),
+                format!("{name}: {value} became {found:?}, extra {extra}"),
+            )
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +225,41 @@ mod tests {
             findings.to_string().starts_with("1 doubled: s/c; "),
             "{findings}"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_neither_in_its_column_nor_beside_it_is_told() {
+        let record = serde_json::json!({"id": 9_007_199_254_740_993_i64, "at": "2026-01-01T00:00:00Z", "tags": ["a"], "new": {"x": 1}, "none": null});
+        let good = |name: &str| match name {
+            "id" => Cell::Text("9007199254740993".to_owned()),
+            "at" => Cell::Text("2026-01-01T00:00:00.000Z".to_owned()),
+            "tags" => Cell::Json("[\"a\"]".to_owned()),
+            "none" => Cell::Null,
+            _ => Cell::NoColumn,
+        };
+        let extra = Some(r#"{"new":{"x":1}}"#);
+        assert_eq!(record_differences(&record, extra, good), []);
+        let wrong = |bad: &'static str, cell: Cell| {
+            let found = record_differences(&record, extra, |name| {
+                if name == bad {
+                    cell.clone()
+                } else {
+                    good(name)
+                }
+            });
+            found.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            wrong("id", Cell::Text("9007199254740992".to_owned())),
+            ["id"]
+        );
+        assert_eq!(
+            wrong("at", Cell::Text("2026-01-01T00:00:01Z".to_owned())),
+            ["at"]
+        );
+        assert_eq!(wrong("tags", Cell::Null), ["tags"]);
+        assert_eq!(wrong("none", Cell::Text("0".to_owned())), ["none"]);
+        assert_eq!(record_differences(&record, None, good)[0].0, "new");
     }
 
     #[test]

@@ -8,5 +8,6 @@
 #[path = "../desk/mod.rs"]
 mod desk;
 
+mod hostile;
 mod peers;
 mod whole;

@@ -19,6 +19,7 @@ use overlock_core::{
     Catalog, Clock, Config, Connector as _, Context, Error, Event, Events, Page, Proxy,
     ReadRequest, Redactor, Result, Source, SourceName, State, Stream, StreamName, Timestamp,
 };
+use overlock_sandbox::oracle::{Cell, record_differences};
 use overlock_sandbox::{Fault, Match};
 use overlock_zendesk::Connector;
 use overlock_zendesk::emulator::{Behaviour, Login, SandboxOptions, World, ZendeskSandbox};
@@ -369,43 +370,25 @@ const NO_DATA: &[&str] = &["fields", "metric_set"];
 
 /// What is wrong with a row, compared with the record as the API gives it.
 pub(crate) fn differences(stream: &Stream, row: &Row, record: &Value) -> Vec<(String, String)> {
-    let extra: Value = row
-        .get("_extra")
-        .map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
-    let mut wrong = Vec::new();
-    for (name, value) in record.as_object().unwrap() {
-        if NO_DATA.contains(&name.as_str()) {
-            continue;
+    let mut record = record.clone();
+    if let Some(keys) = record.as_object_mut() {
+        for name in NO_DATA {
+            keys.remove(*name);
         }
-        let field = stream.schema.field_with_name(name).ok();
-        let cell = row.get(name).filter(|_| field.is_some());
-        let same = match (value, cell) {
-            // A comment knows its ticket only from where it was read.
-            (Value::Null, Some(_)) if name == "ticket_id" => true,
-            (Value::Null, None) => true,
-            (Value::Null, Some(_)) => false,
-            (_, None) => extra.get(name) == Some(value) || value.as_str() == Some(""),
-            (value, Some(cell)) => {
-                let is_json = field.is_some_and(overlock_core::stream::is_json);
-                match value {
-                    _ if is_json => serde_json::from_str::<Value>(cell).unwrap() == *value,
-                    Value::String(text) => {
-                        text == cell
-                            || matches!(
-                                (Timestamp::parse(text), Timestamp::parse(cell)),
-                                (Ok(a), Ok(b)) if a == b
-                            )
-                    }
-                    other => other.to_string() == *cell,
-                }
-            }
-        };
-        if !same {
-            wrong.push((
-                name.clone(),
-                format!("{name}: {value} became {cell:?}, _extra {extra}"),
-            ));
+        // A comment knows its ticket only from where it was read.
+        if keys.get("ticket_id").is_some_and(Value::is_null) {
+            keys.remove("ticket_id");
         }
     }
-    wrong
+    let extra = row.get("_extra").map(String::as_str);
+    record_differences(&record, extra, |name| {
+        let Ok(field) = stream.schema.field_with_name(name) else {
+            return Cell::NoColumn;
+        };
+        match row.get(name) {
+            None => Cell::Null,
+            Some(text) if overlock_core::stream::is_json(field) => Cell::Json(text.clone()),
+            Some(text) => Cell::Text(text.clone()),
+        }
+    })
 }

@@ -195,6 +195,8 @@ impl Sessions {
                 return Err(if final_kinds.contains(&error.kind()) {
                     state.refuse(error)
                 } else {
+                    // No token was given, so none was refused: the next request may try again.
+                    state.logins -= 1;
                     error
                 });
             }
