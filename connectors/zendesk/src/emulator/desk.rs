@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::data;
 use super::record::{Body, Key, Marks, NIL, Sec, body, iso};
 use super::thread::{Comment, Happening};
-use super::world::{Change, World};
+use super::world::{Change, World, unknown};
 
 /// Author of what the system does.
 pub(super) const SYSTEM: i64 = -1;
@@ -164,6 +164,9 @@ impl World {
             actor: serde_json::json!({"id": actor, "name": self.user_name(actor)}), deleted_at: iso(now),
             previous_state: before.text("status"),
         };
+        self.table_mut("deleted_tickets")?
+            .order
+            .retain(|known| *known != key);
         self.put(
             "deleted_tickets",
             &key,
@@ -179,14 +182,43 @@ impl World {
             body.set("updated_at", iso(now));
             marks.deleted = true;
         })?;
+        self.mark_metric_events(&key, true, now)?;
+        self.story.open.retain(|open| *open != ticket);
+        Ok(())
+    }
+
+    /// Takes a ticket back out of the bin.
+    ///
+    /// # Errors
+    /// `NotFound` if it is not there.
+    pub fn restore_ticket(&mut self, ticket: i64, at: Timestamp) -> Result<()> {
+        let now = at.seconds();
+        let key = Key::from(ticket);
+        let entry = self.row("deleted_tickets", &key, now);
+        let entry = entry.ok_or_else(|| unknown("deleted ticket", &key.to_string()))?;
+        let status = entry.record.body.get("previous_state").clone();
+        let is_closed = status == "closed";
+        self.vanish("deleted_tickets", &key, now)?;
+        self.write_ticket(ticket, now, |body, marks| {
+            body.set("status", status);
+            body.set("updated_at", iso(now));
+            marks.deleted = false;
+        })?;
+        self.mark_metric_events(&key, false, now)?;
+        if !is_closed {
+            self.story.open.push(ticket);
+        }
+        Ok(())
+    }
+
+    fn mark_metric_events(&mut self, ticket: &Key, deleted: bool, now: Sec) -> Result<()> {
         let events = self.table("ticket_metric_events");
-        let events = events.map_or(Vec::new(), |table| table.of_parent(&key).to_vec());
+        let events = events.map_or(Vec::new(), |table| table.of_parent(ticket).to_vec());
         for event in events {
             self.amend("ticket_metric_events", &event, now, None, |body| {
-                body.set("deleted", true);
+                body.set("deleted", deleted);
             })?;
         }
-        self.story.open.retain(|open| *open != ticket);
         Ok(())
     }
 

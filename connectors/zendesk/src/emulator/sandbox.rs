@@ -68,6 +68,14 @@ impl SandboxOptions {
             gzip: true,
         }
     }
+
+    /// The world of the demo at `start`; otherwise as [`SandboxOptions::tiny`].
+    pub fn demo(seed: u64, start: Timestamp) -> Self {
+        Self {
+            world: WorldOptions::demo(seed, start),
+            ..Self::tiny(seed, start)
+        }
+    }
 }
 
 /// A running account. Stops when dropped.

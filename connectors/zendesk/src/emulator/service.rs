@@ -297,7 +297,8 @@ fn may_read(scopes: &[String], stream: Option<&str>) -> bool {
 
 /// `/users/me`: answers everybody.
 fn me(caller: &Caller, state: &State) -> Response {
-    let agent = state.world.story.agents.first().copied().unwrap_or(0);
+    let place = usize::from(state.behaviour.is_agent);
+    let agent = state.world.story.agents.get(place).copied().unwrap_or(0);
     let admin = match caller {
         Caller::Anonymous => None,
         Caller::Known(_) => state

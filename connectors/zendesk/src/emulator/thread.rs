@@ -60,6 +60,25 @@ impl Happening {
         }
     }
 
+    /// Events of kinds that most readers do not expect.
+    pub(super) fn rare(world: &mut World) -> Vec<Self> {
+        let kinds = [
+            ("Cc", json!([28_000_000_000_001_i64])),
+            ("SatisfactionRating", json!("good")),
+            ("External", json!("28000000000777")),
+            ("Error", json!("Deliverability failed")),
+            ("AgentMacroReference", json!("4711")),
+        ];
+        let made = kinds.into_iter().map(|(kind, value)| Self {
+            kind,
+            ..Self::create(world, "rare", &value)
+        });
+        let mut made: Vec<Self> = made.collect();
+        let object = json!({"in_business_hours": true, "minutes": 5});
+        made.push(Self::change(world, "sla_policy", &object, &json!([])));
+        made
+    }
+
     pub(super) fn comment(world: &mut World, author: i64, text: &str, public: bool) -> Self {
         let mut one = Self::create(world, "", &NIL);
         one.kind = "Comment";

@@ -218,8 +218,19 @@ impl World {
             withheld(stream)
         };
         let record = self.table(stream)?.records.get(&Key::parse(key))?;
-        let version = record.live(at.seconds() - lag)?;
-        Some(version.text.to_string())
+        let now = at.seconds();
+        let mut newest = record.versions.iter().rev();
+        let version = newest.find(|version| version.at <= now && version.stamp <= now - lag)?;
+        (!version.marks.gone).then(|| version.text.to_string())
+    }
+
+    /// Whether the newest change of a record moved neither its place in the export nor a time that an
+    /// increment could go by: two-factor settings of users, redacted words, the mark of deleted metric events.
+    pub fn changed_silently(&self, stream: &str, key: &str, at: Timestamp) -> bool {
+        let record = self.table(stream);
+        let record = record.and_then(|table| table.records.get(&Key::parse(key)));
+        let version = record.and_then(|record| record.live(at.seconds()));
+        version.is_some_and(|version| version.stamp < version.at)
     }
 
     /// The key of the record that a record hangs on: the ticket of a comment, the user of an identity.
@@ -463,7 +474,8 @@ impl World {
     ) -> Result<()> {
         let record = self.record_mut(stream, key)?;
         change(&mut record.body);
-        let last = record.versions.last();
+        // The last one may lie in the future: the record is known to vanish then.
+        let last = record.seen(at);
         let version = Version {
             at,
             stamp: stamp.unwrap_or_else(|| last.map_or(at, |last| last.stamp)),

@@ -1,6 +1,7 @@
 //! What is there before the first event: staff, customers, fields, forms, rules, the help center.
 
 use overlock_core::Result;
+use overlock_sandbox::company::{Dice, FIRST_NAMES, LAST_NAMES};
 use serde_json::{Value, json};
 
 use crate::emulator::record::{Key, Sec};
@@ -52,8 +53,12 @@ fn staff(world: &mut World, at: Sec) -> Result<()> {
     )?;
     for number in 0..(3 + world.options.users / 20) {
         let role_name = if number == 0 { "admin" } else { "agent" };
-        let changes: [Change<'_>; 8] = [
+        let mut dice = Dice::numbered(world.options.seed, "staff", u64::from(number));
+        let (first, last) = (dice.word(FIRST_NAMES), dice.word(LAST_NAMES));
+        let changes: [Change<'_>; 10] = [
             ("role", role_name.into()),
+            ("name", format!("{first} {last}").into()),
+            ("external_id", Value::Null),
             ("email", format!("agent{number}@acme.example").into()),
             ("role_type", json!(if number == 0 { 4 } else { 0 })),
             ("custom_role_id", role.into()),

@@ -167,6 +167,7 @@ fn rule(stream: &str, id: i64, now: Sec) -> Body {
         "macros" => {
             body.set("actions", actions);
             body.set("restriction", NIL);
+            body.set("permissions", raw("{\"can_edit\":true}"));
         }
         "views" => {
             body.set(

@@ -1,11 +1,13 @@
 //! One of everything that breaks careless readers, whatever the dice say.
 //!
-//! All of it happens in the days before the start, some of it long before, so that the start itself is quiet.
+//! What changes tickets of its own lies days before the start, some of it long before; what changes records
+//! that have a history lies in the last day, which history leaves free.
 
 use overlock_core::{Result, Timestamp};
 use serde_json::{Value, json};
 
 use crate::emulator::record::{Key, NIL, Sec};
+use crate::emulator::thread::Happening;
 use crate::emulator::world::World;
 
 const DAY: Sec = 86_400;
@@ -43,9 +45,6 @@ pub(super) fn seed(world: &mut World) -> Result<()> {
         let text = format!("Said in one second, {number}");
         world.add_comment(winner, &text, true, None, at(5, 33))?;
     }
-    for ticket in [archived, winner, loser] {
-        world.system_update(ticket, at(5, 44))?;
-    }
     // A redacted comment, and words that need care.
     let secret = world.add_comment(
         winner,
@@ -80,27 +79,39 @@ pub(super) fn seed(world: &mut World) -> Result<()> {
         ("problem_id", json!(9_007_199_254_740_995_i64)),
     ];
     world.insert_ticket(&system, at(4, 120))?;
+    // Events of the kinds that are rare.
+    let rare = Happening::rare(world);
+    let system = -1;
+    world.change_ticket(winner, system, &[], rare, start - 3 * DAY)?;
+    // Deleted and taken back.
+    let back = world.insert_ticket(&[("subject", "Deleted by mistake".into())], at(20, 0))?;
+    world.delete_ticket(back, at(19, 0))?;
+    world.restore_ticket(back, at(19, 600))?;
     // A ticket whose last word is later than its last update says.
     let touched = world.insert_ticket(
         &[("subject", "Only the system moved this".into())],
         at(30, 0),
     )?;
     world.system_update(touched, at(1, 5))?;
+    // Two in one second.
+    for ticket in [winner, loser] {
+        world.system_update(ticket, at(0, -33_000))?;
+    }
     // Users: changed in silence, inactive, gone for good.
     let users = world.story.requesters.clone();
     let user = |back: usize| users.iter().rev().nth(back).copied().unwrap_or(0);
     let silent = [("two_factor_auth_enabled", true.into())];
-    world.update_silently("users", &user(0).to_string(), &silent, at(1, 9))?;
-    world.delete_user(user(1), false, at(3, 0))?;
-    world.delete_user(user(2), true, at(3, 1))?;
+    world.update_silently("users", &user(0).to_string(), &silent, at(0, -40_000))?;
+    world.delete_user(user(1), false, at(0, -39_000))?;
+    world.delete_user(user(2), true, at(0, -38_000))?;
     world.update(
         "users",
         &user(3).to_string(),
         &[("suspended", true.into())],
-        at(3, 2),
+        at(0, -37_000),
     )?;
     if let Some(organization) = world.story.organizations.last().copied() {
-        world.delete_organization(organization, at(3, 3))?;
+        world.delete_organization(organization, at(0, -36_000))?;
     }
     // What only some accounts have.
     let ticket = [("ticket_id", winner.into())];
@@ -123,7 +134,7 @@ pub(super) fn seed(world: &mut World) -> Result<()> {
     let memberships = world.table("organization_memberships");
     let last = memberships.and_then(|table| table.order.last().cloned());
     if let Some(last) = last {
-        world.vanish("organization_memberships", &last, start - DAY)?;
+        world.vanish("organization_memberships", &last, start - 35_000)?;
     }
     let unstamped: Vec<Key> = world
         .rows("group_memberships", start)
@@ -131,7 +142,7 @@ pub(super) fn seed(world: &mut World) -> Result<()> {
         .take(1)
         .collect();
     for key in unstamped {
-        world.amend("group_memberships", &key, start - DAY, None, |body| {
+        world.amend("group_memberships", &key, start - 34_000, None, |body| {
             body.set("updated_at", NIL);
         })?;
     }

@@ -28,7 +28,7 @@ pub(super) fn blank(world: &mut World, stream: &str, id: i64, now: Sec) -> Optio
 fn user(world: &mut World, id: i64, now: Sec) -> Body {
     let seed = world.options.seed;
     let mut dice = Dice::numbered(seed, "user", id.unsigned_abs());
-    let customer = u64::try_from(world.story.requesters.len()).unwrap_or(0) + 1;
+    let customer = world.story.customers + 1;
     let organizations = u64::from(world.options.organizations);
     let is_contact = customer <= organizations && !world.story.agents.is_empty();
     let (first, last) = (
@@ -70,7 +70,7 @@ fn user(world: &mut World, id: i64, now: Sec) -> Body {
 
 fn organization(world: &mut World, id: i64, now: Sec) -> Body {
     let seed = world.options.seed;
-    let number = u64::try_from(world.story.organizations.len()).unwrap_or(0) + 1;
+    let number = world.story.accounts + 1;
     let account = company::account_id(number);
     let domains: Vec<String> = company::account_domain(seed, &account)
         .into_iter()

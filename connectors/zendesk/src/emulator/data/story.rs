@@ -8,6 +8,7 @@ use overlock_core::{Result, Timestamp};
 use overlock_sandbox::company::Dice;
 use serde_json::{Value, json};
 
+use crate::emulator::desk::SYSTEM;
 use crate::emulator::record::{Body, Key, Sec, iso};
 use crate::emulator::world::{Change, World, WorldOptions};
 
@@ -25,6 +26,9 @@ pub(crate) struct Story {
     next: Sec,
     number: u64,
     had_oddities: bool,
+    /// Customers and accounts that ever came, those that are gone included.
+    pub(crate) customers: u64,
+    pub(crate) accounts: u64,
     pub(crate) agents: Vec<i64>,
     pub(crate) requesters: Vec<i64>,
     pub(crate) organizations: Vec<i64>,
@@ -61,9 +65,15 @@ impl Story {
     pub(crate) fn note(&mut self, stream: &str, key: &Key, body: &Body) {
         let id = key.number();
         match stream {
-            "users" if body.text("role") == "end-user" => self.requesters.push(id),
+            "users" if body.text("role") == "end-user" => {
+                self.customers += 1;
+                self.requesters.push(id);
+            }
             "users" => self.agents.push(id),
-            "organizations" => self.organizations.push(id),
+            "organizations" => {
+                self.accounts += 1;
+                self.organizations.push(id);
+            }
             "groups" => self.groups.push(id),
             _ => {}
         }
@@ -202,7 +212,7 @@ fn talk(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
     let public = requester.is_some() || dice.chance(3, 4);
     let comment = world.add_comment(ticket, &text, public, requester, instant(at))?;
     if dice.chance(1, 25) {
-        world.redact_comment(comment, instant(at + 40))?;
+        world.redact_comment(comment, instant(at))?;
     }
     Ok(())
 }
@@ -237,8 +247,14 @@ fn close(world: &mut World, at: Sec) -> Result<()> {
         .table("tickets")
         .and_then(|table| table.records.get(&Key::from(ticket)));
     let is_solved = status.is_some_and(|ticket| ticket.body.text("status") == "solved");
-    let status = if is_solved { "closed" } else { "solved" };
-    world.update_ticket(ticket, &[("status", status.into())], instant(at))
+    if is_solved {
+        // An automation closes what has been solved for days.
+        let changes = [("status", "closed".into())];
+        return world.change_ticket(ticket, SYSTEM, &changes, Vec::new(), at);
+    }
+    let status = world.story.status("solved");
+    let changes = [("status", "solved".into()), ("custom_status_id", status)];
+    world.update_ticket(ticket, &changes, instant(at))
 }
 
 fn system(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
@@ -360,10 +376,17 @@ fn around(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
 
 fn remove(world: &mut World, dice: &mut Dice, at: Sec) -> Result<()> {
     match dice.below(8) {
-        0 | 1 => match open(world, dice) {
+        0 => match open(world, dice) {
             Some(ticket) => world.delete_ticket(ticket, instant(at)),
             None => Ok(()),
         },
+        1 => {
+            let key = some(world, "deleted_tickets", dice, at);
+            let is_kept = dice.chance(1, 2);
+            key.filter(|_| is_kept).map_or(Ok(()), |key| {
+                world.restore_ticket(key.number(), instant(at))
+            })
+        }
         2 => {
             let key = some(world, "deleted_tickets", dice, at);
             key.map_or(Ok(()), |key| world.scrub_ticket(key.number(), instant(at)))
