@@ -413,6 +413,7 @@ impl World {
         for (name, value) in changes {
             body.set(name, value.clone());
         }
+        data::grow(&mut body, stream, &key, self.options.nasty);
         let parent = data::parent_field(stream).map(|field| match body.get(field) {
             Value::String(text) => Key::from(text.as_str()),
             other => Key::from(other.as_i64().unwrap_or(0)),

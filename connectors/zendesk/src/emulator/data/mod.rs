@@ -1,12 +1,14 @@
 //! What the account holds: its lists, its people, its story.
 //!
 //! `people`, `fields`, `lists`, `extras` and `tickets` make records up, `frame` creates what is there
-//! first, `story` plays events in time, `oddities` adds one of everything that breaks careless readers.
+//! first, `story` plays events in time, `oddities` adds one of everything that breaks careless readers,
+//! `nasty` what breaks careful ones.
 
 mod extras;
 mod fields;
 mod frame;
 mod lists;
+mod nasty;
 mod oddities;
 mod people;
 mod story;
@@ -124,4 +126,18 @@ pub(super) fn blank(
         None => key,
     };
     Ok((key, body))
+}
+
+/// Fields appear without notice: some records of some streams have one that nobody has heard of.
+pub(super) fn grow(body: &mut Body, stream: &str, key: &Key, nasty: bool) {
+    let is_known = matches!(
+        stream,
+        "users" | "organizations" | "satisfaction_ratings" | "calls"
+    );
+    if is_known && key.number() % 10 == 7 || nasty && key.number() % 4 == 1 {
+        body.set(
+            "x_recently_added",
+            serde_json::json!({"mode": "beta", "n": 1}),
+        );
+    }
 }

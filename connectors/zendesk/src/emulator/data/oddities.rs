@@ -10,6 +10,8 @@ use crate::emulator::record::{Key, NIL, Sec};
 use crate::emulator::thread::Happening;
 use crate::emulator::world::World;
 
+use super::nasty;
+
 const DAY: Sec = 86_400;
 
 /// Adds the oddities. Their tickets come after those of history.
@@ -145,6 +147,9 @@ pub(super) fn seed(world: &mut World) -> Result<()> {
         world.amend("group_memberships", &key, start - 34_000, None, |body| {
             body.set("updated_at", NIL);
         })?;
+    }
+    if world.options.nasty {
+        nasty::seed(world)?;
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use overlock_core::{Clock, Timestamp};
 use serde_json::{Value, json};
 
+use crate::emulator::{Behaviour, WorldOptions};
+
 use super::{Desk, by_cursor, by_time, rest, start};
 
 fn check(desk: &Desk, stream: &str, rows: &std::collections::BTreeMap<String, Vec<Value>>) {
@@ -282,5 +284,38 @@ fn the_world_moves_between_pages_when_told() {
     assert_eq!(
         desk.get(&format!("/api/v2/tickets/{id}/audits.json")).0,
         404
+    );
+}
+
+#[test]
+fn hostile_worlds_are_served_whole() {
+    let options = WorldOptions {
+        nasty: true,
+        ..WorldOptions::tiny(7, start())
+    };
+    let desk = Desk::over(
+        options,
+        Behaviour {
+            limits: false,
+            ..Behaviour::default()
+        },
+    );
+    let (found, _) = by_cursor(
+        &desk,
+        "/api/v2/incremental/tickets/cursor?start_time=0&per_page=9&include=metric_sets,users",
+        "tickets",
+    );
+    check(&desk, "tickets", &found);
+    let (found, _) = by_cursor(
+        &desk,
+        "/api/v2/incremental/users/cursor?start_time=0&per_page=9",
+        "users",
+    );
+    check(&desk, "users", &found);
+    let target = "/api/v2/incremental/ticket_events?start_time=0&include=comment_events";
+    check(
+        &desk,
+        "ticket_events",
+        &by_time(&desk, target, "ticket_events").0,
     );
 }

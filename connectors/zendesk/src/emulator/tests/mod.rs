@@ -38,8 +38,12 @@ impl Desk {
     }
 
     fn with(behaviour: Behaviour) -> Self {
+        Self::over(WorldOptions::tiny(1, start()), behaviour)
+    }
+
+    fn over(world: WorldOptions, behaviour: Behaviour) -> Self {
         let clock = VirtualClock::still(start());
-        let world = World::seeded(WorldOptions::tiny(1, start()));
+        let world = World::seeded(world);
         Self {
             emulator: ZendeskEmulator::new(world, clock.clone()).with_behaviour(behaviour),
             clock,
