@@ -97,12 +97,15 @@ def short(value):
 
 
 def load_world(path):
-    world = {}
+    """Records by stream and key, and those whose last change no increment can see."""
+    world, silent = {}, set()
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line, parse_float=decimal.Decimal)
             world.setdefault(row["stream"], {})[row["key"]] = row["record"]
-    return world
+            if row["silent"]:
+                silent.add((row["stream"], row["key"]))
+    return world, silent
 
 
 def load_client(name, path):
@@ -162,14 +165,16 @@ def committed(folder):
     return rows, problems
 
 
-def against_overlock(stream, world, rows):
-    """Every row and every field of the API must be in overlock's table."""
+def against_overlock(stream, world, rows, silent):
+    """Every row and every field of the API must be in overlock's table; of `silent` rows only the row."""
     ignored = IGNORED.get(("overlock", stream), set())
     problems = []
     for key, record in world.items():
         own = rows.get(key)
         if own is None:
             problems.append(f"{stream}: {key} is lost")
+            continue
+        if (stream, key) in silent:
             continue
         for field, value in record.items():
             if field in ignored:
@@ -188,9 +193,10 @@ def main():
     parser.add_argument("world", type=pathlib.Path)
     parser.add_argument("--client", nargs=2, metavar=("NAME", "ROWS"))
     parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--increment", action="store_true", help="forgive changes that no increment can see")
     parser.add_argument("--only", default="", help="streams, separated by commas")
     arguments = parser.parse_args()
-    world = load_world(arguments.world)
+    world, silent = load_world(arguments.world)
     only = set(filter(None, arguments.only.split(",")))
     problems, rows, streams = [], 0, 0
     client = load_client(*arguments.client) if arguments.client else {}
@@ -207,7 +213,8 @@ def main():
                 continue
             own, found = committed(folder)
             rows, streams = rows + len(own), streams + 1
-            problems += found + against_overlock(stream, world.get(stream, {}), own)
+            unseen = silent if arguments.increment else set()
+            problems += found + against_overlock(stream, world.get(stream, {}), own, unseen)
             # The client's rows are the world's, which has just been shown: only their keys are left.
             for key in sorted(set(client.get(stream, {})) - set(own)):
                 problems.append(f"{stream}: {key} of {arguments.client[0]} is lost")

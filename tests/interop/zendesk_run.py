@@ -35,8 +35,9 @@ STREAMS = [
 class Run:
     """One run: the emulator, the environments, the scratch folder, what was read so far."""
 
-    def __init__(self, arguments, where, scratch):
+    def __init__(self, arguments, where, scratch, command):
         self.arguments = arguments
+        self.command = command
         self.where = where
         self.base_url = where["base_url"]
         self.login = where["login"]
@@ -135,37 +136,42 @@ def teeth(run_):
     def changed(**fields):
         return json.dumps({**message, "record": {**message["record"], **fields}})
 
-    for what, tampered in [
-        ("lost", rest),
-        ("altered", [*rest, changed(subject="another subject")]),
-        ("invented", [*lines, changed(id=77_777_777)]),
-        ("old", [*rest, changed(status="never seen")]),
+    for what, tampered, said in [
+        ("lost", rest, "is lost"),
+        ("altered", [*rest, changed(subject="another subject")], "the world says"),
+        ("invented", [*lines, changed(id=77_777_777)], "is invented"),
+        ("old", [*rest, changed(status="never seen")], "the world says"),
     ]:
         path = rows.with_name(f"{what}.jsonl")
         path.write_text("\n".join(tampered), encoding="utf-8")
         try:
             run_.compare(name, path)
-        except Failed:
+        except Failed as error:
+            check(said in str(error), f"a row that is {what}: {error}")
             print(f"  a row that is {what} is found")
             continue
         raise Failed(f"a row that is {what} was not found")
     # The other half, which reads overlock's tables, on tables made from the world.
     python, world = environment(run_.venvs, "verify"), run_.world()
-    for what in ["", "lost", "doubled", "invented", "altered", "bare"]:
+    for what, said in [
+        ("", ""), ("lost", "is lost"), ("doubled", "is there twice"), ("invented", "is invented"),
+        ("altered", "the world says"), ("bare", "is in no column"),
+    ]:
         data = run_.scratch / "tables" / (what or "good")
         run([python, HERE / "zendesk_tables.py", world, data, *([what] if what else [])])
         try:
             compare_tables(run_, world, name, rows, data)
         except Failed as error:
-            check(what, f"good tables are found bad: {error}")
+            check(what and said in str(error), f"tables that are {what or 'good'}: {error}")
             print(f"  a table with a row that is {what} is found")
             continue
         check(not what, f"a table with a row that is {what} was not found")
 
 
-def compare_tables(run_, world, name, rows, data):
+def compare_tables(run_, world, name, rows, data, *more):
     python = environment(run_.venvs, "verify")
-    command = [python, HERE / "zendesk_compare.py", world, "--client", name, rows, "--data", data]
+    command = [python, HERE / "zendesk_compare.py", world, "--data", data, *more]
+    command += ["--client", name, rows] if name else []
     only = run_.arguments.streams
     said = run([*command, *(["--only", only] if only else [])], env={"PYTHONPATH": str(HERE)})
     return said.strip().splitlines()[-1]
@@ -206,7 +212,20 @@ path = "data"
     return project / "data" / "desk"
 
 
-CHECKS = {"tap-zendesk": tap, "zenpy": zenpy, "agree": agree, "teeth": teeth, "overlock": overlock}
+def increment(run_):
+    """Five days later: a second sync brings only changes, and shows what the world holds then."""
+    with emulator([*run_.command, "--behind-secs", str(6 * 86_400)]) as where:
+        scratch = run_.scratch / "increment"
+        scratch.mkdir()
+        later = Run(run_.arguments, where, scratch, run_.command)
+        sync(later)
+        tell(where, f"advance {5 * 86_400}")
+        data = sync(later)
+        said = compare_tables(later, later.world(), None, None, data, "--increment")
+        print(f"  overlock against the world, five days later: {said}")
+
+
+CHECKS = {"tap-zendesk": tap, "zenpy": zenpy, "agree": agree, "teeth": teeth, "overlock": overlock, "increment": increment}
 
 
 def main():
@@ -224,6 +243,7 @@ def main():
         arguments.overlock = arguments.overlock.resolve()
     possible = {name: True for name in CHECKS}
     possible["overlock"] = bool(arguments.overlock or arguments.data)
+    possible["increment"] = bool(arguments.overlock)
     chosen = arguments.checks or [name for name in CHECKS if possible[name]]
     arguments.venvs.mkdir(parents=True, exist_ok=True)
     scratch = arguments.venvs / "scratch" / f"zendesk-{os.getpid()}-{int(time.time() * 1000)}"
@@ -232,7 +252,7 @@ def main():
     failed = []
     command = [*arguments.emulator.split(), "--seed", arguments.seed, "--tickets", arguments.tickets]
     with emulator(command) as where:
-        run_ = Run(arguments, where, scratch)
+        run_ = Run(arguments, where, scratch, command)
         for name in chosen:
             started = time.monotonic()
             print(f"{name}:", flush=True)

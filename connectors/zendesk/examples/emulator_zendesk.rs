@@ -154,8 +154,10 @@ fn dump(emulator: &ZendeskEmulator, path: &str, now: Timestamp) -> Result<u64> {
             for key in world.ids(stream, now) {
                 let record = world.expected(stream, &key, now);
                 let parent = world.parent(stream, &key);
-                let line =
-                    json!({ "stream": stream, "key": key, "parent": parent, "record": record });
+                let silent = world.changed_silently(stream, &key, now);
+                let line = json!({
+                    "stream": stream, "key": key, "parent": parent, "silent": silent, "record": record,
+                });
                 writeln!(file, "{line}").map_err(failed)?;
                 rows += 1;
             }

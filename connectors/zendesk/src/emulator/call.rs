@@ -29,8 +29,9 @@ pub(super) struct Call<'a> {
 pub(super) struct Memory {
     /// Foreign addresses that were used.
     pub(super) foreign: usize,
-    /// Cursors given out since [`Memory::refuse`] was set; older ones are refused with that status.
-    pub(super) cursors: std::collections::HashSet<String>,
+    /// Cursors and when they were given out.
+    pub(super) cursors: std::collections::HashMap<String, Sec>,
+    /// Cursors that are not among those above are refused with this status.
     pub(super) refuse: Option<u16>,
 }
 

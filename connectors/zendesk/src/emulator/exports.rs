@@ -111,9 +111,16 @@ fn ordered<'a>(call: &'a Call<'_>, stream: &'static str, key: &str) -> Vec<Item<
 
 /// The position that a cursor stands for.
 fn position(call: &Call<'_>, cursor: &str) -> Answer<(Sec, Option<Key>)> {
-    let refused = call.memory.refuse;
-    if let Some(status) = refused.filter(|_| !call.memory.cursors.contains(cursor)) {
+    let given = call.memory.cursors.get(cursor).copied();
+    if let (Some(status), None) = (call.memory.refuse, given) {
         return Err(Refusal::stale_cursor(status));
+    }
+    let life = call
+        .behaviour
+        .cursor_secs
+        .and_then(|secs| Sec::try_from(secs).ok());
+    if life.is_some_and(|life| given.is_none_or(|given| call.now - given > life)) {
+        return Err(Refusal::stale_cursor(call.behaviour.stale_cursor_status));
     }
     decode(cursor).ok_or_else(|| Refusal::stale_cursor(400))
 }
@@ -204,7 +211,7 @@ fn by_cursor(call: &mut Call<'_>, stream: &'static str, key: &'static str) -> An
     let cursor = if is_stuck { given.clone() } else { cursor };
     let is_end = is_end && !is_stuck;
     if let Some(cursor) = &cursor {
-        call.memory.cursors.insert(cursor.clone());
+        call.memory.cursors.insert(cursor.clone(), call.now);
     }
     let url = match &cursor {
         Some(cursor) => quote(&call.page_url(&[("cursor", cursor)], &["start_time"])),

@@ -276,8 +276,14 @@ fn by_offset(call: &mut Call<'_>, list: List, items: &[Item<'_>]) -> Answer {
     Ok(json(body))
 }
 
-/// Fields that a list by cursor can be sorted by.
-const SORTS: &[&str] = &["id", "updated_at", "created_at", "name", "status"];
+/// Fields that a list by cursor can be sorted by: fewer than by offset.
+fn sorts(stream: &str) -> &'static [&'static str] {
+    match stream {
+        "tickets" => &["updated_at", "id", "status"],
+        "audit_logs" => &["created_at"],
+        _ => &["id", "updated_at", "created_at", "name"],
+    }
+}
 
 fn by_cursor(call: &mut Call<'_>, list: List, items: &[Item<'_>]) -> Answer {
     let is_large = list.stream == "ticket_metric_events";
@@ -298,12 +304,16 @@ fn by_cursor(call: &mut Call<'_>, list: List, items: &[Item<'_>]) -> Answer {
     // With `page[size]`, the sorts of offset paging are ignored in silence.
     let sort = call.parameter("sort").unwrap_or_default().to_owned();
     let field = sort.trim_start_matches('-');
-    if !field.is_empty() && !SORTS.contains(&field) {
+    if !field.is_empty() && !sorts(list.stream).contains(&field) {
         return Err(Refusal::bad_page("sort is not valid"));
     }
     match field {
         "updated_at" => items.sort_by_key(|item| item.stamp),
         "created_at" => items.sort_by_key(|item| item.created),
+        "status" => items.sort_by_cached_key(|item| {
+            let (_, rest) = item.text.split_once("\"status\":\"").unwrap_or_default();
+            rest.split('"').next().unwrap_or_default().to_owned()
+        }),
         _ => {}
     }
     if sort.starts_with('-') {

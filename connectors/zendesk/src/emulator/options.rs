@@ -114,6 +114,10 @@ pub struct Behaviour {
     pub foreign_urls: Vec<String>,
     /// So many further pages give the cursor again that they were asked with.
     pub stuck_pages: u64,
+    /// Export cursors are good for so many virtual seconds.
+    pub cursor_secs: Option<u64>,
+    /// The answer to an older one: 400, 404 or 422.
+    pub stale_cursor_status: u16,
     /// Lists of these streams leave `has_more` out unless `include_boundary_indicators=true` is sent.
     pub without_has_more: Vec<String>,
     /// Lists end with an empty page.
@@ -155,6 +159,8 @@ impl Default for Behaviour {
             empty_pages: 0,
             foreign_urls: Vec::new(),
             stuck_pages: 0,
+            cursor_secs: None,
+            stale_cursor_status: 400,
             without_has_more: Vec::new(),
             extra_empty_page: false,
             repeat_rows: 0,

@@ -89,9 +89,13 @@ impl ZendeskEmulator {
         &self.credentials
     }
 
-    /// Looks at the world or changes it.
+    /// Looks at the world or changes it, as it stands now: what the clock has passed has happened.
     pub fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        act(&mut self.state().world)
+        let mut state = self.state();
+        if self.evolves {
+            state.world.evolve(self.clock.now());
+        }
+        act(&mut state.world)
     }
 
     /// Changes limits and habits while it runs.

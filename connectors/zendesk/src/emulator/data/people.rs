@@ -24,13 +24,13 @@ pub(super) fn blank(world: &mut World, stream: &str, id: i64, now: Sec) -> Optio
     Some((Key::from(id), body))
 }
 
-/// Customers come from the company: as many contacts as are sure to exist there.
+/// Customers come from the company: two contacts per account are sure to exist there.
 fn user(world: &mut World, id: i64, now: Sec) -> Body {
     let seed = world.options.seed;
     let mut dice = Dice::numbered(seed, "user", id.unsigned_abs());
     let customer = world.story.customers + 1;
     let organizations = u64::from(world.options.organizations);
-    let is_contact = customer <= organizations && !world.story.agents.is_empty();
+    let is_contact = customer <= 2 * organizations && !world.story.agents.is_empty();
     let (first, last) = (
         dice.word(company::FIRST_NAMES),
         dice.word(company::LAST_NAMES),

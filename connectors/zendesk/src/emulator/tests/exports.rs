@@ -181,7 +181,9 @@ fn events_have_comments_only_if_asked_for() {
         0
     );
     let all = comments("/api/v2/incremental/ticket_events?start_time=0&include=comment_events");
-    assert!(all >= desk.world(|world| world.ids("ticket_comments", start()).len()));
+    let ids = desk.world(|world| world.ids("ticket_comments:events", start()));
+    assert_eq!(all, ids.len());
+    assert!(all > desk.world(|world| world.ids("ticket_comments", start()).len()));
     let body = desk.ok("/api/v2/incremental/ticket_events/sample?start_time=0");
     assert_eq!(body["ticket_events"].as_array().unwrap().len(), 50);
 }
@@ -236,6 +238,12 @@ fn cursors_are_refused_and_stand_still_and_pages_come_empty_when_told() {
             .starts_with("https://evil.example/api/v2/incremental")
     );
     assert_eq!(desk.ok(&next)["after_url"], "file:///etc/passwd");
+    desk.emulator
+        .behave(|behaviour| behaviour.cursor_secs = Some(3_600));
+    desk.pass(3_601);
+    assert_eq!(desk.get(&next).0, 400);
+    desk.emulator
+        .behave(|behaviour| behaviour.cursor_secs = None);
     desk.emulator.refuse_cursors(422);
     assert_eq!(desk.get(&next).0, 422);
     let fresh = desk.ok("/api/v2/incremental/tickets/cursor?start_time=0&per_page=5");

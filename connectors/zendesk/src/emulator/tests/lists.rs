@@ -240,7 +240,15 @@ fn the_end_of_a_list_is_told_in_the_ways_the_service_has() {
             .0,
         400
     );
-    assert_eq!(desk.get("/api/v2/groups?page[size]=1&sort=secret").0, 400);
+    for (target, status) in [
+        ("groups?page[size]=1&sort=secret", 400),
+        ("tickets?page[size]=5&sort=created_at", 400),
+        ("tickets?page[size]=5&sort=-updated_at", 200),
+        ("tickets?page[size]=5&sort=status", 200),
+        ("groups?page[size]=0", 400),
+    ] {
+        assert_eq!(desk.get(&format!("/api/v2/{target}")).0, status, "{target}");
+    }
 }
 
 #[test]
