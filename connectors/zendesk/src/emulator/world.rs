@@ -34,7 +34,8 @@ pub struct WorldOptions {
     pub organizations: u32,
     /// Changes per day after `start`, on average.
     pub changes_per_day: u32,
-    /// Hostile values in many more records: NUL-free but ugly text, huge ids, unknown fields, `via` as text.
+    /// Hostile values: other types than the contract says, `via` as text, many huge ids and unknown fields,
+    /// numbers at the edges, unprintable text. Public clients give up on such a world.
     pub nasty: bool,
 }
 
