@@ -366,4 +366,60 @@ mod tests {
         );
         assert_eq!(gate(None, &[]), None);
     }
+
+    /// A minute's allowance is counted by the emulator; time is tokio's, which passes as fast as nobody works.
+    #[tokio::test(start_paused = true)]
+    async fn under_ten_calls_a_minute_all_are_used_and_none_is_refused() {
+        use crate::emulator::{World, WorldOptions, ZendeskEmulator};
+        use overlock_core::{Clock as _, Timestamp};
+        use overlock_sandbox::{Emulator as _, VirtualClock};
+        use tokio::time::Instant;
+
+        for (high_volume, latency) in [(false, 150), (false, 2_500), (true, 400)] {
+            let start = Timestamp::parse("2026-03-01T12:00:17Z").unwrap();
+            let clock = VirtualClock::still(start);
+            let emulator =
+                ZendeskEmulator::new(World::seeded(WorldOptions::tiny(1, start)), clock.clone())
+                    .without_evolution();
+            emulator.behave(|behaviour| behaviour.high_volume = high_volume);
+            let token = format!("Bearer {}", emulator.credentials().access_token);
+            let limits = limits(80, 8);
+            let began = Instant::now();
+            let minutes = 60;
+            let mut calls = 0;
+            while began.elapsed() < Duration::from_secs(minutes * 60) {
+                let permit = limits.ready(Bucket::Exports.name(), Duration::MAX).await;
+                overlock_kit::sleep(Duration::from_millis(latency / 2)).await;
+                clock.set(start.plus(began.elapsed()));
+                let answer = emulator.handle(&overlock_sandbox::Request {
+                    index: calls,
+                    at: clock.now(),
+                    method: "GET".parse().unwrap(),
+                    path: "/api/v2/incremental/tickets/cursor.json".to_owned(),
+                    query: "start_time=0&per_page=1".to_owned(),
+                    headers: headers_of(&token),
+                    body: bytes::Bytes::new(),
+                    head_bytes: 0,
+                });
+                overlock_kit::sleep(Duration::from_millis(latency / 2)).await;
+                limits.learn(&rates(Bucket::Exports.name(), &answer.headers));
+                drop(permit);
+                calls += 1;
+            }
+            assert_eq!(emulator.refused(), 0, "{high_volume} {latency}");
+            let allowed = minutes * if high_volume { 30 } else { 10 };
+            // What one client can ask at all, one answer after the other.
+            let possible = allowed.min(minutes * 60_000 / latency);
+            assert!(
+                calls * 100 >= possible * 98,
+                "{calls} of {possible} calls were used"
+            );
+        }
+    }
+
+    fn headers_of(token: &str) -> HeaderMap {
+        [("authorization".parse().unwrap(), token.parse().unwrap())]
+            .into_iter()
+            .collect()
+    }
 }

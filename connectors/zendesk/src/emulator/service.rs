@@ -183,14 +183,14 @@ impl ZendeskEmulator {
         let Caller::Known(scopes) = caller else {
             return Refusal::not_authenticated().into_response();
         };
-        if let Some(bench) = &self.bench
-            && path == "incremental/tickets/cursor"
-        {
-            return measured(bench, request, &query);
-        }
+        let bench = self
+            .bench
+            .as_ref()
+            .filter(|_| path == "incremental/tickets/cursor");
         let spent = state.limits.spend(&buckets, request.at, &state.behaviour);
         let response = match spent {
             Some((_, secs)) => too_many(secs, request.at, &state.behaviour),
+            None if let Some(bench) = bench => measured(bench, request, &query),
             None => self
                 .resource(state, request, path, query, &scopes)
                 .unwrap_or_else(Refusal::into_response),
