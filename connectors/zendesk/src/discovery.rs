@@ -194,7 +194,9 @@ async fn ask(source: &Zendesk, product: Product, name: Option<&'static str>) -> 
             Some("ticket_forms") => Ask::new("ticket_forms", Bucket::Plan).query("per_page", "1"),
             Some("sla_policies") => Ask::new("slas/policies", Bucket::Plan).query("per_page", "1"),
             Some("custom_roles") => Ask::new("custom_roles", Bucket::Plan),
-            Some("schedules") => Ask::new("business_hours/schedules", Bucket::Plan),
+            Some("schedules" | "schedule_holidays") => {
+                Ask::new("business_hours/schedules", Bucket::Plan)
+            }
             _ => return Ok(()),
         },
     };

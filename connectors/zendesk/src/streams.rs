@@ -61,10 +61,13 @@ pub(crate) enum Way {
     Dictionary,
     /// The records of all custom objects.
     CustomRecords,
-    /// A list below each article of the help center.
-    PerArticle {
+    /// A list below each row of another list: `{parents.path}/{id}/{below}`.
+    PerParent {
+        parents: List,
         below: &'static str,
         list: &'static str,
+        /// Column that says whose row it is.
+        column: &'static str,
     },
 }
 
@@ -149,6 +152,20 @@ const fn help(path: &'static str, key: &'static str) -> Way {
     })
 }
 
+const fn per_article(below: &'static str, list: &'static str) -> Way {
+    Way::PerParent {
+        parents: List {
+            path: "help_center/articles",
+            key: "articles",
+            paging: Paging::Cursor,
+            bucket: Bucket::HelpCenter,
+        },
+        below,
+        list,
+        column: "article_id",
+    }
+}
+
 const BASE: Spec = Spec {
     name: "",
     way: Way::Metrics,
@@ -177,30 +194,21 @@ pub(crate) const STREAMS: &[Spec] = &[
     },
     Spec {
         name: "article_attachments",
-        way: Way::PerArticle {
-            below: "attachments",
-            list: "article_attachments",
-        },
+        way: per_article("attachments", "article_attachments"),
         columns: "id:i url:s article_id:i guide_media_id:s file_name:s content_type:s content_url:s relative_path:s display_file_name:s size:i inline:b locale:s created_at:t updated_at:t",
         product: Product::HelpCenter,
         ..BASE
     },
     Spec {
         name: "article_comments",
-        way: Way::PerArticle {
-            below: "comments",
-            list: "comments",
-        },
+        way: per_article("comments", "comments"),
         columns: "id:i url:s html_url:s body:s author_id:i source_id:i source_type:s locale:s vote_sum:i vote_count:i non_author_editor_id:i non_author_updated_at:t created_at:t updated_at:t article_id:i",
         product: Product::HelpCenter,
         ..BASE
     },
     Spec {
         name: "article_votes",
-        way: Way::PerArticle {
-            below: "votes",
-            list: "votes",
-        },
+        way: per_article("votes", "votes"),
         columns: "id:i url:s user_id:i value:i item_id:i item_type:s created_at:t updated_at:t article_id:i",
         product: Product::HelpCenter,
         ..BASE
@@ -398,6 +406,23 @@ pub(crate) const STREAMS: &[Spec] = &[
         ..BASE
     },
     Spec {
+        name: "post_comments",
+        way: Way::PerParent {
+            parents: List {
+                path: "community/posts",
+                key: "posts",
+                paging: Paging::Cursor,
+                bucket: Bucket::HelpCenter,
+            },
+            below: "comments",
+            list: "comments",
+            column: "post_id",
+        },
+        columns: "id:i url:s html_url:s body:s author_id:i official:b vote_sum:i vote_count:i non_author_editor_id:i non_author_updated_at:t created_at:t updated_at:t post_id:i",
+        product: Product::Community,
+        ..BASE
+    },
+    Spec {
         name: "posts",
         way: help("community/posts", "posts"),
         columns: "id:i url:s html_url:s title:s details:s author_id:i topic_id:i featured:b pinned:b closed:b status:s frozen:b vote_sum:i vote_count:i comment_count:i follower_count:i content_tag_ids:j non_author_editor_id:i non_author_updated_at:t created_at:t updated_at:t",
@@ -416,6 +441,23 @@ pub(crate) const STREAMS: &[Spec] = &[
         columns: "id:i url:s assignee_id:i group_id:i requester_id:i ticket_id:i score:s comment:s reason:s reason_id:i reason_code:i created_at:t updated_at:t",
         newer_by: Some("updated_at"),
         deleted: Deleted::Never,
+        ..BASE
+    },
+    Spec {
+        name: "schedule_holidays",
+        way: Way::PerParent {
+            parents: List {
+                path: "business_hours/schedules",
+                key: "schedules",
+                paging: Paging::One,
+                bucket: Bucket::Plan,
+            },
+            below: "holidays",
+            list: "holidays",
+            column: "schedule_id",
+        },
+        columns: "id:i name:s start_date:d end_date:d schedule_id:i",
+        product: Product::Plan,
         ..BASE
     },
     Spec {

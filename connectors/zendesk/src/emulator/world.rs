@@ -90,6 +90,15 @@ const WITHHELD: &[&str] = &[
     "organizations",
 ];
 
+/// Streams whose records are gone with their parent.
+const BELOW: &[(&str, &str)] = &[
+    ("articles", "article_attachments"),
+    ("articles", "article_comments"),
+    ("articles", "article_votes"),
+    ("posts", "post_comments"),
+    ("schedules", "schedule_holidays"),
+];
+
 /// Streams that hang on a ticket of the export.
 const CHILDREN: &[&str] = &[
     "ticket_metrics",
@@ -503,6 +512,18 @@ impl World {
 
     /// Makes a record absent from an instant on, which may lie in the future.
     pub(super) fn vanish(&mut self, stream: &str, key: &Key, at: Sec) -> Result<()> {
+        // What hangs on it goes with it.
+        let below = BELOW.iter().filter(|(parent, _)| *parent == stream);
+        for (_, child) in below {
+            let keys: Vec<Key> = self
+                .rows(child, at)
+                .filter(|row| row.record.parent.as_ref() == Some(key))
+                .map(|row| row.key.clone())
+                .collect();
+            for key in keys {
+                self.vanish(child, &key, at)?;
+            }
+        }
         let record = self.record_mut(stream, key)?;
         let version = Version {
             at,

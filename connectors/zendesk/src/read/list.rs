@@ -20,6 +20,7 @@ use crate::client::{Ask, Bucket};
 use crate::columns::Deleted;
 use crate::decode;
 use crate::envelope::Page;
+use crate::errors::Meaning;
 use crate::limits;
 use crate::snapshot::{Last, Rows, Snapshots};
 use crate::source::PageSize;
@@ -359,60 +360,58 @@ pub(super) async fn custom_records(reader: &mut Reader<'_>, out: &mut Out) -> Re
     listing.finish(reader, out).await
 }
 
-/// A list below each article of the help center.
-pub(super) async fn per_article(
+/// A list below each row of another list.
+pub(super) async fn per_parent(
     reader: &mut Reader<'_>,
+    parents: List,
     below: &'static str,
     list: &'static str,
+    column: &'static str,
     out: &mut Out,
 ) -> Result<()> {
     #[derive(Deserialize)]
-    struct Article {
+    struct Parent {
         id: i64,
     }
     let mut listing = Listing::new(reader);
     let stream = reader.stream.name.clone();
     let client = reader.client();
     let size = PageSize::new(limits::LIST_ROWS);
-    let mut articles = Pages::new(List {
-        path: "help_center/articles",
-        key: "articles",
-        paging: Paging::Cursor,
-        bucket: Bucket::HelpCenter,
-    });
-    while let Some(page) = articles.next(reader, &size).await? {
-        let page: Vec<Article> = serde_json::from_slice(&page.records()).map_err(|_| {
-            Error::new(
-                ErrorKind::Schema,
-                "read the articles: one has no whole number as `id`",
-            )
-        })?;
-        let at_once = reader.source.calls_at_once();
-        let mut answers = futures::stream::iter(page)
-            .map(|article| {
-                let path = format!("help_center/articles/{}/{below}", article.id);
+    let mut pages = Pages::new(parents);
+    while let Some(page) = pages.next(reader, &size).await? {
+        let ids: Vec<i64> = page
+            .raw()?
+            .into_iter()
+            .map(|raw| serde_json::from_str::<Parent>(raw.get()).map(|parent| parent.id))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::Schema,
+                    format!("read {}: one has no whole number as `id`", parents.key),
+                )
+            })?;
+        let mut answers = futures::stream::iter(ids)
+            .map(|id| {
+                let path = format!("{}/{id}/{below}", parents.path);
                 let stream = stream.clone();
                 async move {
-                    let pages = all(client, &path, list, Bucket::HelpCenter, &stream).await;
-                    (article.id, pages)
+                    let pages = all(client, &path, list, parents.bucket, &stream).await;
+                    (id, pages)
                 }
             })
-            .buffered(at_once);
+            .buffered(reader.source.calls_at_once());
         let mut records = Records::default();
         while let Some((id, pages)) = answers.next().await {
             let pages = match pages {
                 Ok(pages) => pages,
                 // Deleted since its list was read.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) if Meaning::of(&error) == Some(Meaning::NoRecord) => continue,
                 Err(error) => return Err(error),
             };
-            for raw in pages
-                .iter()
-                .map(Page::raw)
-                .collect::<Result<Vec<_>>>()?
-                .concat()
-            {
-                records.push_with(raw.get(), &format!("\"article_id\":{id}"));
+            for page in &pages {
+                for raw in page.raw()? {
+                    records.push_with(raw.get(), &format!("\"{column}\":{id}"));
+                }
             }
         }
         drop(answers);

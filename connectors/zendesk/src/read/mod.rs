@@ -88,7 +88,12 @@ impl<'a> Reader<'a> {
             Way::List(which) => list::read(self, which, out).await,
             Way::Dictionary => list::dictionary(self, out).await,
             Way::CustomRecords => list::custom_records(self, out).await,
-            Way::PerArticle { below, list } => list::per_article(self, below, list, out).await,
+            Way::PerParent {
+                parents,
+                below,
+                list,
+                column,
+            } => list::per_parent(self, parents, below, list, column, out).await,
         };
         if self.lossy > 0 {
             let message = format!(
