@@ -7,7 +7,7 @@
 //! **Invariant:** no secret leaves this file but inside [`Secret`] and what is posted to the account itself.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,8 +29,8 @@ pub(crate) struct Login {
     base: Url,
     token_url: Url,
     folder: PathBuf,
-    /// The token that was there was used by this process: a second login means that it is dead.
-    used: AtomicBool,
+    /// Fingerprint of the token that this process uses: a login after it means that it is dead.
+    used: Mutex<Option<String>>,
 }
 
 impl Login {
@@ -48,8 +48,17 @@ impl Login {
             base,
             token_url,
             folder,
-            used: AtomicBool::new(false),
+            used: Mutex::default(),
         })
+    }
+
+    /// Notes which token is used from now on; false if it is the one that was used already.
+    fn hand_out(&self, token: &Secret) -> bool {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let fingerprint = files::fingerprint(token.expose());
+        let is_new = used.as_ref() != Some(&fingerprint);
+        *used = Some(fingerprint);
+        is_new
     }
 
     async fn refresh(
@@ -63,7 +72,14 @@ impl Login {
         let path = self.folder.join("token.json");
         let _lock = files::lock(&self.folder.join("token.lock"), "the refresh token").await?;
         let replaces = files::fingerprint(configured.expose());
-        let stored = files::read::<Stored>(&path).filter(|stored| stored.replaces == replaces);
+        let stored = files::read::<Stored>(&path);
+        if stored.is_none() && path.exists() {
+            // Going back to the configured token would present one that is used up.
+            return Err(Error::new(ErrorKind::Io, "read the stored refresh token")
+                .context("path", path.display())
+                .hint("restore the file; or delete it, authorise the OAuth client anew and put the new token under auth.refresh_token"));
+        }
+        let stored = stored.filter(|stored| stored.replaces == replaces);
         if let Some(stored) = &stored {
             client.learn(stored.refresh_token.expose());
             client.learn(stored.access_token.expose());
@@ -71,11 +87,10 @@ impl Login {
             let is_alive = stored
                 .expires
                 .is_some_and(|expires| expires.minus(limits::TOKEN_MARGIN) > client.now());
-            if is_alive && !self.used.swap(true, Ordering::Relaxed) {
+            if is_alive && self.hand_out(&stored.access_token) {
                 return Ok(Secret::new(stored.access_token.expose()));
             }
         }
-        self.used.store(true, Ordering::Relaxed);
         let present = stored
             .as_ref()
             .map_or(configured, |stored| &stored.refresh_token);
@@ -90,12 +105,12 @@ impl Login {
         if let (Some(secret), Some(body)) = (client_secret, body.as_object_mut()) {
             body.insert("client_secret".to_owned(), secret.expose().into());
         }
-        let answer = self.post(client, &body, scope, false).await?;
+        let answer = self.post(client, &body, false).await?;
         if let Some(rotated) = &answer.refresh_token {
             client.learn(rotated.expose());
             client.learn(answer.access_token.expose());
             let expires = answer
-                .expires_in
+                .seconds()
                 .map(|seconds| client.now().plus(Duration::from_secs(seconds)));
             crash_point!("T1.before_token_file");
             let record = Record {
@@ -107,6 +122,9 @@ impl Login {
             files::replace(&path, &record, || crash_point!("T2.token_written"))?;
             crash_point!("T3.after_token_rename");
         }
+        self.hand_out(&answer.access_token);
+        // After the new token is safe: the one before it is dead already.
+        check_scopes(scope, answer.scope.as_deref())?;
         Ok(answer.access_token)
     }
 
@@ -114,7 +132,6 @@ impl Login {
         &self,
         client: &LoginClient<'_>,
         body: &serde_json::Value,
-        scope: &str,
         repeatable: bool,
     ) -> Result<TokenAnswer> {
         let mut tries = 1;
@@ -136,9 +153,7 @@ impl Login {
             return Err(login_error(response.status, safe.as_bytes())
                 .context("token_url", self.token_url.as_str()));
         }
-        let answer: TokenAnswer = response.json()?;
-        check_scopes(scope, answer.scope.as_deref())?;
-        Ok(answer)
+        response.json()
     }
 }
 
@@ -164,8 +179,10 @@ impl Auth for Login {
                     "client_id": client_id,
                     "client_secret": client_secret.expose(),
                     "scope": scope,
+                    "expires_in": limits::TOKEN_SECONDS,
                 });
-                let answer = self.post(client, &body, scope, true).await?;
+                let answer = self.post(client, &body, true).await?;
+                check_scopes(scope, answer.scope.as_deref())?;
                 bearer(&answer.access_token)
             }
             config::Auth::RefreshToken {
@@ -185,9 +202,12 @@ impl Auth for Login {
                     .await?;
                 bearer(&token)
             }
-            config::Auth::Bearer { .. } | config::Auth::ApiToken { .. }
-                if self.used.swap(true, Ordering::Relaxed) =>
-            {
+            config::Auth::Bearer {
+                access_token: token,
+            }
+            | config::Auth::ApiToken {
+                api_token: token, ..
+            } if !self.hand_out(token) => {
                 // There is no other token to be had, and nobody should try this one again.
                 return Err(
                     Error::new(ErrorKind::Auth, "log in to Zendesk: it refuses the token")
@@ -225,7 +245,18 @@ struct TokenAnswer {
     #[serde(default)]
     scope: Option<String>,
     #[serde(default)]
-    expires_in: Option<u64>,
+    expires_in: serde_json::Value,
+}
+
+impl TokenAnswer {
+    /// Life of the access token in seconds, however it is written; the token is too dear to be lost by that.
+    fn seconds(&self) -> Option<u64> {
+        let text = match &self.expires_in {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        text.split('.').next()?.parse().ok()
+    }
 }
 
 /// The token store: what replaced the configured token. A new token in the settings makes it void.

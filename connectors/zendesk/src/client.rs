@@ -26,12 +26,12 @@ pub(crate) enum Bucket {
 }
 
 impl Bucket {
-    fn name(self) -> Option<&'static str> {
+    fn name(self) -> &'static str {
         match self {
-            Self::Plan => None,
-            Self::Exports => Some("exports"),
-            Self::Users => Some("users"),
-            Self::HelpCenter => Some("help_center"),
+            Self::Plan => "plan",
+            Self::Exports => "exports",
+            Self::Users => "users",
+            Self::HelpCenter => "help_center",
         }
     }
 }
@@ -39,21 +39,28 @@ impl Bucket {
 /// The limits to begin with; Zendesk's answers correct them.
 pub(crate) fn limits(share: u8, at_once: usize) -> Limits {
     let window = |bucket: Bucket, calls, share| Limit::Window {
-        bucket: bucket.name(),
+        bucket: Some(bucket.name()),
         calls,
         per: limits::WINDOW,
         share,
     };
     Limits::new([
-        Limit::Concurrent {
-            bucket: None,
-            calls: at_once,
-        },
         // Nobody but extractors calls the exports, so they are used whole.
         window(Bucket::Exports, limits::EXPORT_CALLS, 100),
         window(Bucket::Users, limits::USER_EXPORT_CALLS, 100),
         window(Bucket::HelpCenter, limits::PLAN_CALLS, share),
-        window(Bucket::Plan, limits::PLAN_CALLS, share),
+        // All calls count against the plan.
+        Limit::Window {
+            bucket: None,
+            calls: limits::PLAN_CALLS,
+            per: limits::WINDOW,
+            share,
+        },
+        // Last: a call that waits for a window must not keep a place from one that need not.
+        Limit::Concurrent {
+            bucket: None,
+            calls: at_once,
+        },
     ])
 }
 
@@ -109,28 +116,39 @@ fn account(headers: &HeaderMap) -> Option<Rate> {
 fn rates(bucket: Option<&'static str>, headers: &HeaderMap) -> Vec<Rate> {
     let mut rates = Vec::new();
     if let Some(mut rate) = account(headers) {
-        if bucket == Bucket::HelpCenter.name() {
+        if bucket == Some(Bucket::HelpCenter.name()) {
             rate.bucket = bucket;
         }
         rates.push(rate);
     }
-    if bucket.is_none() {
+    let exports = [Bucket::Exports, Bucket::Users].map(|one| Some(one.name()));
+    if !exports.contains(&bucket) {
         return rates;
     }
+    let mut own: Option<Rate> = None;
     for (name, value) in headers {
         let name = name.as_str();
-        if !name.starts_with("zendesk-ratelimit-") && !name.starts_with("zendesk-rate-limit-") {
+        let family = name
+            .strip_prefix("zendesk-ratelimit-")
+            .or_else(|| name.strip_prefix("zendesk-rate-limit-"));
+        // Others, such as jobs in flight, are none of an export's.
+        if !family.is_some_and(|family| family.starts_with("incremental")) {
             continue;
         }
         let value = value.to_str().unwrap_or_default();
         let small = |part: Option<u64>| part.and_then(|number| u32::try_from(number).ok());
-        rates.push(Rate {
+        let found = Rate {
             bucket,
             limit: small(errors::part(value, "total")),
             remaining: small(errors::part(value, "remaining")),
             resets: errors::part(value, "resets").map(Duration::from_secs),
-        });
+        };
+        // Of several, the one with the least left.
+        if own.is_none_or(|own| found.remaining < own.remaining) {
+            own = Some(found);
+        }
     }
+    rates.extend(own);
     rates
 }
 
@@ -173,10 +191,7 @@ impl Ask {
         if let Some(stream) = &self.stream {
             request = request.stream(stream);
         }
-        match self.bucket.name() {
-            Some(name) => request.bucket(name),
-            None => request,
-        }
+        request.bucket(self.bucket.name())
     }
 }
 
@@ -364,7 +379,7 @@ mod tests {
             gate(Some("help_center"), &[("x-rate-limit-remaining", "0")]),
             Some("help_center")
         );
-        assert_eq!(gate(None, &[]), None);
+        assert_eq!(gate(Some("plan"), &[]), Some("plan"));
     }
 
     /// A minute's allowance is counted by the emulator; time is tokio's, which passes as fast as nobody works.
@@ -388,7 +403,9 @@ mod tests {
             let minutes = 60;
             let mut calls = 0;
             while began.elapsed() < Duration::from_secs(minutes * 60) {
-                let permit = limits.ready(Bucket::Exports.name(), Duration::MAX).await;
+                let permit = limits
+                    .ready(Some(Bucket::Exports.name()), Duration::MAX)
+                    .await;
                 overlock_kit::sleep(Duration::from_millis(latency / 2)).await;
                 clock.set(start.plus(began.elapsed()));
                 let answer = emulator.handle(&overlock_sandbox::Request {
@@ -402,7 +419,7 @@ mod tests {
                     head_bytes: 0,
                 });
                 overlock_kit::sleep(Duration::from_millis(latency / 2)).await;
-                limits.learn(&rates(Bucket::Exports.name(), &answer.headers));
+                limits.learn(&rates(Some(Bucket::Exports.name()), &answer.headers));
                 drop(permit);
                 calls += 1;
             }

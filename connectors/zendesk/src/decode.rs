@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampM
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use overlock_core::stream::{EXTRA, json_field};
-use overlock_core::{Error, Result, Stream};
+use overlock_core::{Error, ErrorKind, Result, Stream};
 use overlock_kit::rows::{Counts, JsonDecoder, Options};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -27,6 +27,14 @@ pub(crate) const CUSTOM: &str = "cf_";
 /// Decodes the records of one stream. Moves to the thread that works and back.
 #[derive(Debug)]
 pub(crate) struct Decoder(Option<Box<Inner>>);
+
+/// Rows of the stream's columns, with the epoch seconds that the stream goes by.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) batch: RecordBatch,
+    /// Also where the column itself was left out by the pipeline; nothing for streams without stamps.
+    pub(crate) seconds: Vec<Option<i64>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -74,7 +82,7 @@ impl Decoder {
     ///
     /// # Errors
     /// `Data` if it is not an array of objects.
-    pub(crate) async fn records(&mut self, records: Bytes) -> Result<(Vec<RecordBatch>, Counts)> {
+    pub(crate) async fn records(&mut self, records: Bytes) -> Result<(Vec<Decoded>, Counts)> {
         let mut inner = self
             .0
             .take()
@@ -92,16 +100,38 @@ impl Decoder {
 }
 
 impl Inner {
-    fn records(&mut self, records: &[u8]) -> Result<(Vec<RecordBatch>, Counts)> {
+    fn records(&mut self, records: &[u8]) -> Result<(Vec<Decoded>, Counts)> {
         let mut batches = Vec::new();
         let counts = self.json.page(records, &mut batches)?;
         let mut ready = Vec::with_capacity(batches.len());
         for batch in batches {
+            for key in self.spec.key {
+                if batch
+                    .column_by_name(key)
+                    .is_none_or(|keys| keys.null_count() > 0)
+                {
+                    return Err(Error::new(
+                        ErrorKind::Schema,
+                        format!(
+                            "tell rows apart: Zendesk sent one of `{}` without `{key}`",
+                            self.spec.name
+                        ),
+                    )
+                    .hint(
+                        "Zendesk has changed this list, or it is no list of this kind: report it",
+                    ));
+                }
+            }
+            let seconds = match self.spec.stamp() {
+                Some(stamp) => seconds(&batch, stamp)?,
+                None => Vec::new(),
+            };
             let mut batch = columns::mark(batch, self.spec.deleted)?;
             if let Some(custom) = &mut self.custom {
                 batch = with_custom_fields(batch, custom)?;
             }
-            ready.push(columns::select(&batch, &self.target)?);
+            let batch = columns::select(&batch, &self.target)?;
+            ready.push(Decoded { batch, seconds });
         }
         Ok((ready, counts))
     }
@@ -241,7 +271,7 @@ pub(crate) fn keys(batch: &RecordBatch, key: &[String]) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// `Bug` if there is no such column.
-pub(crate) fn seconds(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
+fn seconds(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
     let column = batch
         .column_by_name(name)
         .ok_or_else(|| Error::bug(format!("find the column `{name}`")))?;

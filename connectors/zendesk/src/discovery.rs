@@ -13,7 +13,7 @@ use crate::envelope::Page;
 use crate::errors::Meaning;
 use crate::read::all as read_all;
 use crate::source::Zendesk;
-use crate::streams::{Export, Product, STREAMS, Spec, Way};
+use crate::streams::{Product, STREAMS, Spec, find};
 
 /// The streams of an account; of those in `only`, if it is not empty.
 ///
@@ -24,21 +24,27 @@ pub(crate) async fn discover(source: &Zendesk, only: &[StreamName]) -> Result<Ca
         .iter()
         .filter(|spec| only.is_empty() || only.iter().any(|name| name.as_str() == spec.name))
         .collect();
-    source
-        .shared()
-        .expect(wanted.iter().flat_map(|spec| follows(spec)));
     let mut more = Vec::new();
     if source.custom_field_columns() && wanted.iter().any(|spec| spec.name == "tickets") {
         more = custom_fields(source).await?;
     }
-    let lacking = lacking(source, &wanted).await?;
+    let missing = lacking(source, &wanted).await?;
     let mut catalog = Catalog::default();
     for spec in wanted {
-        let lack = lacking.iter().find(|(product, name, _)| {
-            *product == spec.product && name.is_none_or(|name| name == spec.name)
-        });
-        if let Some((_, _, reason)) = lack {
-            catalog.lacking.push((spec.name.to_owned(), reason.clone()));
+        let reason = |list: &[Lack]| {
+            let mut found = list.iter().filter(|(product, name, _)| {
+                *product == spec.product && name.is_none_or(|name| name == spec.name)
+            });
+            found
+                .next()
+                .map(|(_, _, reason)| (spec.name.to_owned(), reason.clone()))
+        };
+        if let Some(lack) = reason(&missing.lacking) {
+            catalog.lacking.push(lack);
+            continue;
+        }
+        if let Some(lack) = reason(&missing.forbidden) {
+            catalog.unavailable.push(lack);
             continue;
         }
         let custom = if spec.name == "tickets" {
@@ -48,23 +54,16 @@ pub(crate) async fn discover(source: &Zendesk, only: &[StreamName]) -> Result<Ca
         };
         catalog.streams.push(Arc::new(stream(spec, custom)?));
     }
-    Ok(catalog)
-}
-
-/// The exports whose pages a stream shares with others.
-fn follows(spec: &Spec) -> Vec<(&'static str, String)> {
-    let exports: &[&'static str] = match spec.way {
-        Way::Cursor(export) => &[export.list()],
-        Way::Metrics | Way::PerTicket { .. } => &[Export::Tickets.list()],
-        Way::Identities => &[Export::Users.list()],
-        Way::Comments => &[Export::Tickets.list(), "ticket_events"],
-        Way::Time { list, .. } => &[list],
-        _ => &[],
-    };
-    exports
+    // Only those that will come: pages wait for each of them.
+    let streams = catalog
+        .streams
         .iter()
-        .map(|export| (*export, spec.name.to_owned()))
-        .collect()
+        .filter_map(|one| find(one.name.as_str()));
+    source.shared().expect(streams.flat_map(|spec| {
+        let exports = spec.follows().into_iter();
+        exports.map(|export| (export, spec.name.to_owned()))
+    }));
+    Ok(catalog)
 }
 
 fn stream(spec: &Spec, custom: &[arrow::datatypes::Field]) -> Result<Stream> {
@@ -129,11 +128,18 @@ async fn custom_fields(source: &Zendesk) -> Result<Vec<arrow::datatypes::Field>>
     Ok(fields)
 }
 
+/// What cannot be read: the product, the one stream it is about if not all of it, the reason.
+struct Missing {
+    /// Not bought.
+    lacking: Vec<Lack>,
+    /// Not allowed.
+    forbidden: Vec<Lack>,
+}
+
+type Lack = (Product, Option<&'static str>, String);
+
 /// What the account lacks of what is wanted: the product, the one stream it is about if not all of it, the reason.
-async fn lacking(
-    source: &Zendesk,
-    wanted: &[&'static Spec],
-) -> Result<Vec<(Product, Option<&'static str>, String)>> {
+async fn lacking(source: &Zendesk, wanted: &[&'static Spec]) -> Result<Missing> {
     let mut probes: Vec<(Product, Option<&'static str>)> = Vec::new();
     for spec in wanted {
         let probe = match spec.product {
@@ -156,6 +162,7 @@ async fn lacking(
         .collect()
         .await;
     let mut lacking = Vec::new();
+    let mut forbidden = Vec::new();
     for ((product, name), answer) in probes.into_iter().zip(answers) {
         match answer {
             Ok(()) => {}
@@ -163,13 +170,24 @@ async fn lacking(
                 Some(Meaning::Forbidden | Meaning::NoEndpoint) => {
                     lacking.push((product, name, "not in this plan".to_owned()));
                 }
-                // The question was understood: it is there.
-                Some(Meaning::NoRecord | Meaning::Refused | Meaning::TooRecent) => {}
-                _ => return Err(error),
+                // A list that is not there; of a ticket it means that only the ticket is not.
+                Some(Meaning::NoRecord) if product != Product::SideConversations => {
+                    lacking.push((product, name, "not in this plan".to_owned()));
+                }
+                Some(Meaning::Scope) => {
+                    let reason = "the token lacks a scope for it: ask for `read`".to_owned();
+                    forbidden.push((product, name, reason));
+                }
+                Some(_) => {}
+                None if error.kind() == ErrorKind::Unavailable => {
+                    // Its own read will say so; the others are not to wait for it.
+                    tracing::debug!(%error, "A product cannot be asked for now.");
+                }
+                None => return Err(error),
             },
         }
     }
-    Ok(lacking)
+    Ok(Missing { lacking, forbidden })
 }
 
 /// The cheapest question that tells whether a product is there.

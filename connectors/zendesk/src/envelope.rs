@@ -136,10 +136,8 @@ fn split(body: &[u8], key: &str) -> Option<(Range<usize>, Paging)> {
     let start = 2 + key.len() + 2;
     let end = memchr::memrchr(b']', body)? + 1;
     let tail = body.get(end..)?;
-    let tail = match tail {
-        b"}" => return Some((start..end, Paging::default())),
-        [b',', tail @ ..] => tail,
-        _ => return None,
+    let [b',', tail @ ..] = tail else {
+        return None;
     };
     // The tail as an object of its own; it has no brackets, so it is some hundred bytes long.
     let mut object = Vec::with_capacity(tail.len() + 1);
@@ -148,8 +146,9 @@ fn split(body: &[u8], key: &str) -> Option<(Range<usize>, Paging)> {
     if memchr::memmem::find(&object, format!("\"{key}\"").as_bytes()).is_some() {
         return None;
     }
-    let paging = serde_json::from_slice(&object).ok()?;
-    Some((start..end, paging))
+    let paging: Paging = serde_json::from_slice(&object).ok()?;
+    // No word of paging behind the last list: it may stand before it, and the records end elsewhere.
+    (paging != Paging::default()).then_some((start..end, paging))
 }
 
 /// The same by reading the whole body.
@@ -212,6 +211,9 @@ mod tests {
         assert_eq!(page(other, "identities").unwrap().0, "[{\"id\":5}]");
         let beside = r#"{"users":[{"id":1}],"identities":[{"id":5}],"end_of_stream":true}"#;
         assert_eq!(page(beside, "users").unwrap().0, "[{\"id\":1}]");
+        let between = r#"{"tags":[1],"meta":{"has_more":true,"after_cursor":"b"},"x":[]}"#;
+        let paging = page(between, "tags").unwrap().1;
+        assert_eq!(paging.meta.unwrap().has_more, Some(true));
         assert_eq!(page(r#"{"tags":[1]}"#, "tags").unwrap().0, "[1]");
         // A bracket in the paging.
         let odd = r#"{"tags":[1],"next_page":"x]y"}"#;

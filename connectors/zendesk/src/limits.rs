@@ -42,6 +42,12 @@ pub const WINDOW_DAYS: u64 = 30;
 /// How long after its end an empty range of time is believed to stay empty.
 pub const LATE_ROWS: Duration = Duration::from_secs(86_400);
 
+/// Lists are not held back as exports are: rows of the last minutes may appear out of order.
+pub const SETTLE: Duration = Duration::from_secs(120);
+
+/// How long ago a ticket may have moved out of the sight of passes over tickets, one after the other.
+pub const LONGEST_CHASE: Duration = Duration::from_secs(7 * 86_400);
+
 /// A subdomain has 3 to 63 characters ("Creating an account").
 pub const SUBDOMAIN_CHARS: std::ops::RangeInclusive<usize> = 3..=63;
 

@@ -32,6 +32,8 @@ pub(crate) struct Shared {
 struct State {
     /// Streams that will follow an export, by the name of the export.
     expected: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The same as it was at the beginning of the run.
+    wanted: BTreeMap<&'static str, BTreeSet<String>>,
     pages: BTreeMap<Place, Slot>,
     order: u64,
     file: Option<Spill>,
@@ -91,12 +93,13 @@ impl Shared {
         for (export, stream) in streams {
             state.expected.entry(export).or_default().insert(stream);
         }
+        state.wanted = state.expected.clone();
     }
 
-    /// Whether a stream of this run follows the export.
-    pub(crate) fn is_expected(&self, export: &'static str, stream: &str) -> bool {
+    /// Whether a stream of this run follows the export, or did so.
+    pub(crate) fn is_wanted(&self, export: &'static str, stream: &str) -> bool {
         self.state()
-            .expected
+            .wanted
             .get(export)
             .is_some_and(|streams| streams.contains(stream))
     }
@@ -170,6 +173,20 @@ impl Shared {
         Ok(())
     }
 
+    /// Drops what is kept of an export: one of its pages turned out damaged.
+    pub(crate) fn forget(&self, export: &'static str) {
+        let mut state = self.state();
+        let places: Vec<Place> = state
+            .pages
+            .keys()
+            .filter(|place| place.0 == export)
+            .cloned()
+            .collect();
+        for place in places {
+            state.drop_page(&place);
+        }
+    }
+
     /// The stream will ask for no more pages of the export.
     pub(crate) fn leave(&self, export: &'static str, stream: &str) {
         let mut state = self.state();
@@ -236,7 +253,7 @@ impl State {
 impl Spill {
     fn new(folder: &std::path::Path) -> Result<Self> {
         let make = || {
-            std::fs::create_dir_all(folder)?;
+            overlock_kit::files::make_folder(folder)?;
             tempfile::tempfile_in(folder)
         };
         let file = make().map_err(|error| failed(error).context("path", folder.display()))?;

@@ -16,8 +16,8 @@ use crate::state::Position;
 
 /// Rows of a snapshot that travels in the state.
 const MAX_IN_STATE: usize = 60;
-/// Longest key that does.
-const MAX_KEY_BYTES: usize = 40;
+/// Bytes of JSON that it may have there; a state has room for 4 KiB.
+const MAX_STATE_BYTES: usize = 3_500;
 /// A file that no run has used for so long belongs to a state that is long gone.
 const FORGET_AFTER: Duration = Duration::from_secs(400 * 86_400);
 
@@ -84,12 +84,14 @@ impl Snapshots {
     pub(crate) fn keep(&self, position: &mut Position, rows: &Rows) -> Result<()> {
         let name = name_of(rows);
         position.rows.clear();
-        let fits = rows.len() <= MAX_IN_STATE && rows.keys().all(|key| key.len() <= MAX_KEY_BYTES);
-        if fits {
-            position.rows = rows
-                .iter()
-                .map(|(key, hash)| (key.clone(), format!("{hash:016x}")))
-                .collect();
+        let spelled: BTreeMap<String, String> = rows
+            .iter()
+            .take(MAX_IN_STATE + 1)
+            .map(|(key, hash)| (key.clone(), format!("{hash:016x}")))
+            .collect();
+        let bytes = serde_json::to_vec(&spelled).map_or(usize::MAX, |text| text.len());
+        if rows.len() <= MAX_IN_STATE && bytes <= MAX_STATE_BYTES {
+            position.rows = spelled;
         } else if let Some(path) = self.path(&name) {
             if !path.exists() {
                 files::replace(&path, rows, || ())?;

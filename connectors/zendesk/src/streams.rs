@@ -129,6 +129,28 @@ pub(crate) enum Product {
     CustomObjects,
 }
 
+impl Spec {
+    /// The column of instants or epoch seconds that the stream goes by.
+    pub(crate) fn stamp(&self) -> Option<&'static str> {
+        match self.way {
+            Way::Time { at, .. } | Way::Since { at, .. } => Some(at),
+            _ => self.newer_by,
+        }
+    }
+
+    /// The exports whose pages the stream shares with others, by the names of their lists.
+    pub(crate) fn follows(&self) -> Vec<&'static str> {
+        match self.way {
+            Way::Cursor(export) => vec![export.list()],
+            Way::Metrics | Way::PerTicket { .. } => vec![Export::Tickets.list()],
+            Way::Identities => vec![Export::Users.list()],
+            Way::Comments => vec![Export::Tickets.list(), "ticket_events"],
+            Way::Time { list, .. } => vec![list],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A stream of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Spec> {
     STREAMS.iter().find(|spec| spec.name == name)

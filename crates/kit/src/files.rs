@@ -65,7 +65,11 @@ pub fn replace<T: Serialize>(path: &Path, value: &T, between: impl FnOnce()) -> 
     write().map_err(failed)
 }
 
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+/// Makes a folder that nobody else can read, with those above it.
+///
+/// # Errors
+/// Those of the system.
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)

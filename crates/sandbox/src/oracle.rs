@@ -168,7 +168,10 @@ pub fn record_differences(
             let instant = |text: &str| overlock_core::Timestamp::parse(text).ok();
             *value == text || (instant(value).is_some() && instant(value) == instant(&text))
         }
-        (value, Cell::Text(text)) => value.to_string() == text,
+        (value, Cell::Text(text)) => {
+            let spelled = value.to_string();
+            spelled == text
+        }
     };
     let Value::Object(keys) = record else {
         return vec![(String::new(), format!("{record} is no record"))];

@@ -73,7 +73,7 @@ pub(super) async fn of_tickets(
 }
 
 async fn hand_over(reader: &mut Reader<'_>, records: Bytes, out: &mut Out) -> Result<()> {
-    for batch in reader.decode(records).await? {
+    for batch in reader.batches(records).await? {
         out.page(batch, None).await?;
     }
     Ok(())
@@ -108,7 +108,12 @@ pub(crate) async fn all(
             .read(&ask, |answer| Page::parse(answer.body.clone(), list))
             .await?;
         let following = follow(&page, &next)?;
-        pages.push(page);
+        if following == Some(Next::Number(1)) {
+            // It is paged by number, and by sizes of its own: from the beginning, in ours.
+            pages.clear();
+        } else {
+            pages.push(page);
+        }
         match following {
             Some(following) => next = following,
             None => return Ok(pages),
@@ -155,11 +160,11 @@ pub(super) fn follow(page: &Page, at: &Next) -> Result<Option<Next>> {
     }
     // A list that is paged by number: of the link only the fact that there is one is used.
     if page.paging.next_page.is_some() && !page.is_empty() {
-        let number = match at {
-            Next::Number(number) => *number,
-            Next::Cursor(_) => 1,
-        };
-        return Ok(Some(Next::Number(number + 1)));
+        // Asked for by cursor and answered by number: how long its pages are is not known, so it begins again.
+        return Ok(Some(match at {
+            Next::Number(number) => Next::Number(number + 1),
+            Next::Cursor(_) => Next::Number(1),
+        }));
     }
     Ok(None)
 }
@@ -223,7 +228,7 @@ mod tests {
             (
                 r#"{"groups":[1],"next_page":"https://evil.test/?page=9"}"#,
                 first.clone(),
-                Some(Next::Number(2)),
+                Some(Next::Number(1)),
             ),
             (
                 r#"{"groups":[1],"next_page":"x"}"#,

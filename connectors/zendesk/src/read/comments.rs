@@ -37,7 +37,9 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
             .shared()
             .leave(time::EVENTS.list, reader.name());
         if !reader.position.open {
-            reader.position.base = reader.position.at;
+            // Where the oldest of the passes since the last events began: a ticket may move out of the sight of
+            // several, one after the other.
+            reader.position.base = reader.position.base.or(reader.position.at);
             reader.position.open = true;
         }
         reader.position.seen.clear();
@@ -50,7 +52,9 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
     if was_per_ticket {
         // A ticket that changed while the last pass went on may have moved out of its sight, with an event from
         // before that pass's end: events are read from where that pass began.
-        reader.position.at = reader.position.base.or(Some(reader.since));
+        let chase = i64::try_from(crate::limits::LONGEST_CHASE.as_secs()).unwrap_or(i64::MAX);
+        let earliest = reader.position.at.map(|at| at.saturating_sub(chase));
+        reader.position.at = reader.position.base.max(earliest).or(Some(reader.since));
         reader.position.seen.clear();
         reader.position.cursor = None;
     }
@@ -73,7 +77,7 @@ pub(super) fn of_events(page: &Page) -> Result<Bytes> {
         #[serde(borrow, default)]
         updater_id: Option<&'a RawValue>,
         #[serde(borrow, default)]
-        child_events: Vec<&'a RawValue>,
+        child_events: Option<Vec<&'a RawValue>>,
     }
     #[derive(Deserialize)]
     struct Child<'a> {
@@ -98,7 +102,7 @@ pub(super) fn of_events(page: &Page) -> Result<Bytes> {
     let mut records = Records::default();
     for raw in page.raw()? {
         let event: Event<'_> = serde_json::from_str(raw.get()).map_err(odd)?;
-        for raw in event.child_events {
+        for raw in event.child_events.unwrap_or_default() {
             let child: Child<'_> = serde_json::from_str(raw.get()).map_err(odd)?;
             let kind = child.event_type.as_deref().or(child.kind.as_deref());
             let Some(kind) = kind.filter(|kind| COMMENTS.contains(kind)) else {
@@ -136,7 +140,7 @@ mod tests {
             {"id":1,"event_type":"Comment","body":"a","ticket_id":null},
             {"id":2,"event_type":"Change","status":"open"},
             {"id":3,"event_type":"VoiceComment","author_id":5,"audit_id":8}]},
-            {"id":10,"ticket_id":7}],"end_time":1}"#;
+            {"id":10,"ticket_id":7},{"id":11,"ticket_id":7,"child_events":null}],"end_time":1}"#;
         let page = Page::parse(Bytes::from(body), "ticket_events").unwrap();
         let found: Vec<serde_json::Map<String, serde_json::Value>> =
             serde_json::from_slice(&of_events(&page).unwrap()).unwrap();

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::{Reader, children};
 use crate::client::{Ask, Bucket};
-use crate::decode;
+use crate::decode::Decoded;
 use crate::envelope::Page;
 use crate::errors::Meaning;
 use crate::limits;
@@ -135,6 +135,8 @@ struct Asker<'a> {
     source: &'a crate::source::Zendesk,
     export: Export,
     stream: overlock_core::StreamName,
+    /// Who has the page then; nobody, to look at it beforehand.
+    member: &'static str,
     include: Option<&'static str>,
 }
 
@@ -158,7 +160,7 @@ impl<'p, 'a> Pass<'p, 'a> {
         };
         // The same for all streams of the run, so that they share their pages.
         let shared = self.reader.source.shared();
-        let wanted = shared.is_expected(self.export.list(), stream)
+        let wanted = shared.is_wanted(self.export.list(), stream)
             || matches!(
                 (self.export, self.makes),
                 (_, Take::Metrics | Take::Identities)
@@ -167,6 +169,7 @@ impl<'p, 'a> Pass<'p, 'a> {
             source: self.reader.source,
             export: self.export,
             stream: self.reader.stream.name.clone(),
+            member: self.reader.name(),
             include: wanted.then_some(sideload),
         }
     }
@@ -179,16 +182,16 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 
     async fn look(&self, at: &At) -> Result<Page> {
-        self.asker().page(at).await
+        // The page stays for the read that may follow.
+        let asker = Asker {
+            member: "",
+            ..self.asker()
+        };
+        asker.page(at).await
     }
 
     async fn run(&mut self, out: &mut Out) -> Result<()> {
-        let done = self.follow(out).await;
-        self.reader
-            .source
-            .shared()
-            .leave(self.export.list(), self.reader.name());
-        done?;
+        self.follow(out).await?;
         self.report();
         Ok(())
     }
@@ -200,6 +203,7 @@ impl<'p, 'a> Pass<'p, 'a> {
         let mut page = match asker.page(&at).await {
             Err(error) if Meaning::of(&error) == Some(Meaning::TooRecent) => {
                 self.reader.position.at.get_or_insert(self.reader.since);
+                self.reader.position.open = false;
                 return self.reader.give(out, Vec::new()).await;
             }
             Err(error) => {
@@ -214,6 +218,9 @@ impl<'p, 'a> Pass<'p, 'a> {
             empty_pages = if page.is_empty() { empty_pages + 1 } else { 0 };
             if empty_pages > limits::MAX_EMPTY_PAGES {
                 return Err(stuck("it sends only empty pages"));
+            }
+            if next.as_ref() == Some(&at) {
+                asker.source.shared().forget(self.export.list());
             }
             let ahead: OptionFuture<_> = next.as_ref().map(|next| asker.page(next)).into();
             let (taken, ahead) = join(self.take(&page, next.is_none(), &before, out), ahead).await;
@@ -273,7 +280,10 @@ impl<'p, 'a> Pass<'p, 'a> {
         let is_same = matches!((at, &cursor), (At::Cursor(at), Some(cursor)) if at == cursor);
         match (paging.end_of_stream, cursor) {
             (Some(true), _) => Ok(None),
-            (Some(false), Some(_)) if is_same => Err(stuck("it names the same cursor again")),
+            // An empty page may name its own cursor: there will be more of it in a while.
+            (Some(false), Some(_)) if is_same && !page.is_empty() => {
+                Err(stuck("it names the same cursor again"))
+            }
             (Some(false), Some(cursor)) => Ok(Some(At::Cursor(cursor))),
             (Some(false), None) => Err(stuck("it is not at its end and names no cursor")),
             // Without the word of the server only a page without rows and a cursor that stands still are an end.
@@ -319,17 +329,13 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 
     async fn rows(&mut self, page: &Page) -> Result<Delivered> {
-        let batches = self.reader.decode_page(page).await?;
-        let by = self
-            .reader
-            .spec
-            .newer_by
-            .ok_or_else(|| Error::bug("follow an export without a stamp"))?;
         let mut newest = None;
         let mut count = 0;
-        for batch in &batches {
+        let mut batches = Vec::new();
+        for Decoded { batch, seconds } in self.reader.decode_page(page).await? {
             count += batch.num_rows() as u64;
-            newest = newest.max(decode::seconds(batch, by)?.into_iter().flatten().max());
+            newest = newest.max(seconds.into_iter().flatten().max());
+            batches.push(batch);
         }
         Ok(Delivered {
             batches,
@@ -349,7 +355,7 @@ impl<'p, 'a> Pass<'p, 'a> {
             }
         }
         let count = tickets.len() as u64;
-        let batches = self.reader.decode(records.finish()).await?;
+        let batches = self.reader.batches(records.finish()).await?;
         Ok(Delivered {
             batches,
             newest,
@@ -367,26 +373,39 @@ impl<'p, 'a> Pass<'p, 'a> {
         }
         let mut newest = None;
         let mut count = 0;
+        let mut inline = false;
         let mut records = Records::default();
         for raw in page.raw()? {
             let user: User<'_> = serde_json::from_str(raw.get()).map_err(|_| odd("a user"))?;
             newest = newest.max(user.updated_at.and_then(super::time::epoch));
             count += 1;
-            if let Some(inline) = user.identities
-                && let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(inline.get())
+            if let Some(own) = user.identities
+                && let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(own.get())
             {
+                inline = true;
                 for identity in list {
                     records.push(identity.get());
                 }
             }
         }
         // Sideloads stand beside the users.
-        if let Ok(beside) = page.beside("identities") {
-            for identity in beside.raw()? {
-                records.push(identity.get());
+        match page.beside("identities") {
+            Ok(beside) => {
+                for identity in beside.raw()? {
+                    records.push(identity.get());
+                }
+            }
+            Err(_) if count == 0 || inline => {}
+            Err(error) => {
+                return Err(Error::new(
+                    ErrorKind::Schema,
+                    "read identities: Zendesk sends the users without them",
+                )
+                .hint("leave the stream out; the other streams are not affected")
+                .source(error));
             }
         }
-        let batches = self.reader.decode(records.finish()).await?;
+        let batches = self.reader.batches(records.finish()).await?;
         Ok(Delivered {
             batches,
             newest,
@@ -442,15 +461,11 @@ impl Asker<'_> {
             At::Start(start) => format!("from {start}"),
             At::Cursor(cursor) => format!("after {cursor}"),
         };
+        let position = format!("{} {position}", self.include.unwrap_or("alone"));
         let body = self
             .source
             .shared()
-            .page(
-                self.export.list(),
-                &position,
-                self.stream.as_str(),
-                self.ask(at),
-            )
+            .page(self.export.list(), &position, self.member, self.ask(at))
             .await?;
         Page::parse(body, self.export.list())
     }

@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use overlock_core::{Error, ErrorKind, Result};
+use overlock_kit::http::Response;
 use overlock_kit::out::Out;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -39,10 +40,10 @@ pub(super) async fn read(reader: &mut Reader<'_>, list: List, out: &mut Out) -> 
             listing.take(reader, body, out).await?;
         }
         Paging::Cursor | Paging::Offset | Paging::One => {
-            let size = PageSize::new(limits::LIST_ROWS);
             let mut pages = Pages::new(list);
-            while let Some(page) = pages.next(reader, &size).await? {
-                let batches = reader.decode_page(&page).await?;
+            while let Some(page) = pages.next(reader).await? {
+                let decoded = reader.decode_page(&page).await?;
+                let batches = decoded.into_iter().map(|one| one.batch).collect();
                 listing.take_batches(reader, batches, out).await?;
             }
         }
@@ -52,7 +53,11 @@ pub(super) async fn read(reader: &mut Reader<'_>, list: List, out: &mut Out) -> 
 
 /// The pages of a list, one after the other.
 struct Pages {
-    list: List,
+    path: String,
+    key: &'static str,
+    bucket: Bucket,
+    paging: Paging,
+    size: PageSize,
     at: Option<Next>,
     read: u32,
     empty: u32,
@@ -60,44 +65,58 @@ struct Pages {
 
 impl Pages {
     fn new(list: List) -> Self {
-        let first = match list.paging {
+        Self::at(list.path.to_owned(), list.key, list.bucket, list.paging)
+    }
+
+    fn at(path: String, key: &'static str, bucket: Bucket, paging: Paging) -> Self {
+        let first = match paging {
             Paging::Offset => Next::Number(1),
             _ => Next::Cursor(None),
         };
         Self {
-            list,
+            path,
+            key,
+            bucket,
+            paging,
+            size: PageSize::new(limits::LIST_ROWS),
             at: Some(first),
             read: 0,
             empty: 0,
         }
     }
 
-    async fn next(&mut self, reader: &Reader<'_>, size: &PageSize) -> Result<Option<Page>> {
+    async fn next(&mut self, reader: &Reader<'_>) -> Result<Option<Page>> {
         let Some(at) = self.at.take() else {
             return Ok(None);
         };
-        let list = self.list;
-        let make = |rows: u32| {
-            let ask = Ask::new(list.path, list.bucket).stream(&reader.stream.name);
-            match (&at, list.paging) {
-                (_, Paging::One | Paging::Object) => ask,
-                (Next::Number(page), _) => ask
-                    .query("per_page", &rows.to_string())
-                    .query("page", &page.to_string()),
-                (Next::Cursor(cursor), _) => {
-                    let ask = ask.query("page[size]", &rows.to_string());
+        let ask = || Ask::new(&self.path, self.bucket).stream(&reader.stream.name);
+        let parse = |answer: &Response| Page::parse(answer.body.clone(), self.key);
+        let page = match (&at, self.paging) {
+            // All in one answer, as far as is known; if that names another page, it is followed.
+            (Next::Cursor(None), Paging::One | Paging::Object) => {
+                reader.client().read(&ask(), parse).await?
+            }
+            // Never with another size than the page before: numbers count rows.
+            (Next::Number(page), _) => {
+                let ask = ask()
+                    .query("per_page", &limits::LIST_ROWS.to_string())
+                    .query("page", &page.to_string());
+                reader.client().read(&ask, parse).await?
+            }
+            (Next::Cursor(cursor), _) => {
+                let make = |rows: u32| {
+                    let ask = ask().query("page[size]", &rows.to_string());
                     match cursor {
                         Some(cursor) => ask.query("page[after]", cursor),
                         None => ask,
                     }
-                }
+                };
+                let name = &reader.stream.name;
+                let check = |answer: &Response| parse(answer).map(drop);
+                let body = adaptive(reader.source, &self.size, name, make, check).await?;
+                Page::parse(body, self.key)?
             }
         };
-        let body = adaptive(reader.source, size, &reader.stream.name, make, |answer| {
-            Page::parse(answer.body.clone(), list.key).map(drop)
-        })
-        .await?;
-        let page = Page::parse(body, list.key)?;
         self.read += 1;
         self.empty = if page.is_empty() { self.empty + 1 } else { 0 };
         if self.read > limits::MAX_LIST_PAGES || self.empty > limits::MAX_EMPTY_PAGES {
@@ -149,7 +168,7 @@ impl Listing {
 
     /// Hands over the rows that are new or have changed.
     async fn take(&mut self, reader: &mut Reader<'_>, records: Bytes, out: &mut Out) -> Result<()> {
-        let batches = reader.decode(records).await?;
+        let batches = reader.batches(records).await?;
         self.take_batches(reader, batches, out).await
     }
 
@@ -193,11 +212,14 @@ impl Listing {
                     .map(|(key, hash)| (key.clone(), *hash))
                     .collect();
                 if self.rows.is_empty() && gone.len() > 1 {
-                    let message = format!(
-                        "the list is empty, and had {} rows the last time: all of them are marked as deleted. If they are not, look at the permissions of this source's user",
-                        gone.len()
-                    );
-                    client.warn("W0606", Some(stream), message);
+                    return Err(Error::new(
+                        ErrorKind::Data,
+                        format!(
+                            "believe an empty list: it had {} rows the last time, and all of them would be marked as deleted",
+                            gone.len()
+                        ),
+                    )
+                    .hint("look at the permissions of this source's user; if they are really gone, run this stream once with --full-refresh"));
                 }
                 if !gone.is_empty() {
                     batches.push(decode::tombstones(&reader.stream, &gone)?);
@@ -244,7 +266,6 @@ pub(super) async fn dictionary(reader: &mut Reader<'_>, out: &mut Out) -> Result
     }
     let null = |raw: Option<&RawValue>| raw.map_or("null".to_owned(), |raw| raw.get().to_owned());
     let mut listing = Listing::new(reader);
-    let size = PageSize::new(limits::LIST_ROWS);
     for (object, list) in [
         ("ticket", "ticket_fields"),
         ("user", "user_fields"),
@@ -256,7 +277,7 @@ pub(super) async fn dictionary(reader: &mut Reader<'_>, out: &mut Out) -> Result
             paging: Paging::Cursor,
             bucket: Bucket::Plan,
         });
-        while let Some(page) = pages.next(reader, &size).await? {
+        while let Some(page) = pages.next(reader).await? {
             let mut records = Records::default();
             for raw in page.raw()? {
                 let field: Field<'_> = serde_json::from_str(raw.get()).map_err(|_| {
@@ -303,56 +324,33 @@ pub(super) async fn custom_records(reader: &mut Reader<'_>, out: &mut Out) -> Re
         key: String,
     }
     let mut listing = Listing::new(reader);
-    let stream = reader.stream.name.clone();
-    let client = reader.client();
-    let pages = all(
-        client,
-        "custom_objects",
+    let mut objects = Pages::at(
+        "custom_objects".to_owned(),
         "custom_objects",
         Bucket::Plan,
-        &stream,
-    )
-    .await?;
-    let size = PageSize::new(limits::LIST_ROWS);
-    for page in &pages {
-        let objects: Vec<Object> = serde_json::from_slice(&page.records()).map_err(|_| {
-            Error::new(
-                ErrorKind::Schema,
-                "read the custom objects: one has no `key`",
-            )
-        })?;
-        for object in objects {
+        Paging::One,
+    );
+    while let Some(page) = objects.next(reader).await? {
+        for raw in page.raw()? {
+            let object: Object = serde_json::from_str(raw.get()).map_err(|_| {
+                Error::new(
+                    ErrorKind::Schema,
+                    "read the custom objects: one has no `key`",
+                )
+            })?;
+            let key = serde_json::to_string(&object.key)
+                .map_err(|error| Error::bug("write a key as JSON").source(error))?;
+            let more = format!("\"custom_object_key\":{key}");
             let path = format!(
                 "custom_objects/{}/records",
                 overlock_kit::http::encode(&object.key)
             );
-            let key = serde_json::to_string(&object.key)
-                .map_err(|error| Error::bug("write a key as JSON").source(error))?;
-            let more = format!("\"custom_object_key\":{key}");
-            let mut at = Some(Next::Cursor(None));
-            while let Some(now) = at.take() {
-                let body = adaptive(
-                    reader.source,
-                    &size,
-                    &stream,
-                    |rows| {
-                        let ask = Ask::new(&path, Bucket::Plan)
-                            .stream(&stream)
-                            .query("page[size]", &rows.to_string());
-                        match &now {
-                            Next::Cursor(Some(cursor)) => ask.query("page[after]", cursor),
-                            _ => ask,
-                        }
-                    },
-                    |answer| Page::parse(answer.body.clone(), "custom_object_records").map(drop),
-                )
-                .await?;
-                let page = Page::parse(body, "custom_object_records")?;
+            let mut pages = Pages::at(path, "custom_object_records", Bucket::Plan, Paging::Cursor);
+            while let Some(page) = pages.next(reader).await? {
                 let mut records = Records::default();
                 for raw in page.raw()? {
                     records.push_with(raw.get(), &more);
                 }
-                at = follow(&page, &now)?;
                 listing.take(reader, records.finish(), out).await?;
             }
         }
@@ -376,9 +374,9 @@ pub(super) async fn per_parent(
     let mut listing = Listing::new(reader);
     let stream = reader.stream.name.clone();
     let client = reader.client();
-    let size = PageSize::new(limits::LIST_ROWS);
+    let mut gone = 0_u64;
     let mut pages = Pages::new(parents);
-    while let Some(page) = pages.next(reader, &size).await? {
+    while let Some(page) = pages.next(reader).await? {
         let ids: Vec<i64> = page
             .raw()?
             .into_iter()
@@ -405,7 +403,10 @@ pub(super) async fn per_parent(
             let pages = match pages {
                 Ok(pages) => pages,
                 // Deleted since its list was read.
-                Err(error) if Meaning::of(&error) == Some(Meaning::NoRecord) => continue,
+                Err(error) if Meaning::of(&error) == Some(Meaning::NoRecord) => {
+                    gone += 1;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             for page in &pages {
@@ -416,6 +417,13 @@ pub(super) async fn per_parent(
         }
         drop(answers);
         listing.take(reader, records.finish(), out).await?;
+    }
+    if gone > 0 {
+        let message = format!(
+            "{gone} of {} were deleted before what is below them could be read; it was skipped",
+            parents.key
+        );
+        client.warn("W0603", Some(&stream), message);
     }
     listing.finish(reader, out).await
 }

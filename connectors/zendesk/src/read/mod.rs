@@ -20,7 +20,7 @@ use overlock_kit::out::{Out, pages};
 use overlock_kit::rows::Counts;
 
 use crate::client::Client;
-use crate::decode::Decoder;
+use crate::decode::{Decoded, Decoder};
 use crate::envelope::Page;
 use crate::source::Zendesk;
 use crate::state::Position;
@@ -35,7 +35,15 @@ pub(crate) fn read(
         let name = request.stream.name.clone();
         let work = async {
             let mut reader = Reader::new(source, &request)?;
-            reader.run(&mut out).await
+            let following = Following::of(source, reader.spec);
+            let done = reader.run(&mut out).await;
+            if done
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::Data)
+            {
+                following.forget();
+            }
+            done
         };
         work.await.map_err(|error| {
             error
@@ -43,6 +51,32 @@ pub(crate) fn read(
                 .while_doing(format!("read `{name}`"))
         })
     })
+}
+
+/// The exports that a stream follows; it leaves them when it ends, however that is.
+struct Following<'a> {
+    source: &'a Zendesk,
+    spec: &'static Spec,
+}
+
+impl<'a> Following<'a> {
+    fn of(source: &'a Zendesk, spec: &'static Spec) -> Self {
+        Self { source, spec }
+    }
+
+    fn forget(&self) {
+        for export in self.spec.follows() {
+            self.source.shared().forget(export);
+        }
+    }
+}
+
+impl Drop for Following<'_> {
+    fn drop(&mut self) {
+        for export in self.spec.follows() {
+            self.source.shared().leave(export, self.spec.name);
+        }
+    }
 }
 
 /// One read of one stream.
@@ -63,6 +97,13 @@ impl<'a> Reader<'a> {
         let name = request.stream.name.as_str();
         let spec = streams::find(name)
             .ok_or_else(|| Error::bug(format!("read a stream that nobody offered: `{name}`")))?;
+        if request.filter.is_some() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("filter `{name}`: Zendesk's exports and lists take no condition"),
+            )
+            .hint("leave `filter` out, and choose rows where they are used"));
+        }
         let since = request.since.or(source.start_date());
         Ok(Self {
             source,
@@ -119,13 +160,13 @@ impl<'a> Reader<'a> {
         RecordBatch::new_empty(Arc::clone(&self.stream.schema))
     }
 
-    async fn decode(&mut self, records: bytes::Bytes) -> Result<Vec<RecordBatch>> {
+    async fn decode(&mut self, records: bytes::Bytes) -> Result<Vec<Decoded>> {
         let (batches, counts) = self.decoder.records(records).await?;
         self.note(&counts);
         Ok(batches)
     }
 
-    async fn decode_page(&mut self, page: &Page) -> Result<Vec<RecordBatch>> {
+    async fn decode_page(&mut self, page: &Page) -> Result<Vec<Decoded>> {
         match self.decode(page.records()).await {
             Err(error) if error.kind() == ErrorKind::Data => match page.exact()? {
                 Some(exact) => self.decode(exact.records()).await,
@@ -137,6 +178,12 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, counts: &Counts) {
         self.lossy += counts.lossy_strings;
+    }
+
+    /// The rows of records that stand for themselves, whatever their stamps.
+    async fn batches(&mut self, records: bytes::Bytes) -> Result<Vec<RecordBatch>> {
+        let decoded = self.decode(records).await?;
+        Ok(decoded.into_iter().map(|one| one.batch).collect())
     }
 
     /// Hands over batches, the last one with the position.

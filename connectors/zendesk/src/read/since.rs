@@ -14,7 +14,7 @@ use super::Reader;
 use super::children::{Next, follow};
 use super::cursor::adaptive;
 use crate::client::{Ask, Bucket};
-use crate::decode;
+use crate::decode::{self, Decoded};
 use crate::envelope::Page;
 use crate::errors::Meaning;
 use crate::limits;
@@ -27,7 +27,6 @@ struct Place {
     path: &'static str,
     list: &'static str,
     range: Range,
-    at: &'static str,
 }
 
 /// A range of seconds, from the first one inclusive; the last one is open.
@@ -44,17 +43,12 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
         list,
         range,
         rows,
-        at,
+        ..
     } = reader.spec.way
     else {
         return Err(Error::bug("read a list by its start that takes none"));
     };
-    let place = Place {
-        path,
-        list,
-        range,
-        at,
-    };
+    let place = Place { path, list, range };
     let size = PageSize::new(rows);
     let known: HashSet<u64> = reader.position.seen().collect();
     let first = reader.position.at;
@@ -63,9 +57,10 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
     let before = reader.position.clone();
     let mut given = 0;
     let now = reader.client().server_time();
-    for span in spans(from, first.is_none(), now, range) {
+    for span in spans(from, now, range) {
         let mut next = Next::Cursor(None);
         let mut empty_pages = 0;
+        let mut read_pages = 0;
         loop {
             let page = match ask(reader, place, span, &next, &size).await {
                 // There is nothing that new.
@@ -73,24 +68,25 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
                 page => page?,
             };
             empty_pages = if page.is_empty() { empty_pages + 1 } else { 0 };
-            if empty_pages > limits::MAX_EMPTY_PAGES {
+            read_pages += 1;
+            if empty_pages > limits::MAX_EMPTY_PAGES || read_pages > limits::MAX_LIST_PAGES {
                 return Err(Error::new(
                     overlock_core::ErrorKind::Data,
-                    "get on with a list: Zendesk sends only empty pages",
+                    "get to the end of a list: Zendesk names more and more pages",
                 ));
             }
             let mut fresh = Vec::new();
-            for batch in reader.decode_page(&page).await? {
+            for Decoded { batch, seconds } in reader.decode_page(&page).await? {
                 let hashes = decode::hashes(&batch)?;
                 let keep: Vec<bool> = hashes.iter().map(|hash| !known.contains(hash)).collect();
-                newest.note(decode::seconds(&batch, place.at)?, &hashes);
+                newest.note(seconds, &hashes);
                 fresh.push(decode::filter(&batch, keep)?);
             }
             fresh.retain(|batch| batch.num_rows() > 0);
             given += fresh.iter().map(RecordBatch::num_rows).sum::<usize>();
             let following = follow(&page, &next)?;
             if matches!(range, Range::Ordered(_)) && !fresh.is_empty() && following.is_some() {
-                newest.reach(&mut reader.position);
+                newest.reach(reader);
                 reader.give(out, fresh).await?;
             } else {
                 for batch in fresh {
@@ -105,14 +101,14 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
         if let Some(until) = span.until {
             // A range that is long over, and was read whole.
             newest.pass(until);
-            newest.reach(&mut reader.position);
+            newest.reach(reader);
             reader.give(out, Vec::new()).await?;
         }
     }
     if given == 0 && before.at.is_some() && newest.at == before.at {
         reader.position = before;
     } else {
-        newest.reach(&mut reader.position);
+        newest.reach(reader);
         reader.position.at.get_or_insert(reader.since);
     }
     reader.give(out, Vec::new()).await
@@ -122,14 +118,14 @@ pub(super) async fn read(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
 ///
 /// A range is closed only where the server's own clock is long past its end: this machine's may be wrong, and a
 /// bookmark in the future would skip what is yet to come.
-fn spans(from: i64, is_first: bool, now: Option<i64>, range: Range) -> Vec<Span> {
+fn spans(from: i64, now: Option<i64>, range: Range) -> Vec<Span> {
     let mut spans = Vec::new();
     let step = i64::try_from(limits::WINDOW_DAYS * 86_400).unwrap_or(i64::MAX);
     let late = i64::try_from(limits::LATE_ROWS.as_secs()).unwrap_or(i64::MAX);
     let settled = now.map_or(i64::MIN, |now| now.saturating_sub(late));
     let mut from = from;
     // Without any start there is no telling how many empty ranges would come first.
-    if matches!(range, Range::Both | Range::Filter) && !(is_first && from == 0) {
+    if matches!(range, Range::Both | Range::Filter) && from > 0 {
         while from + step < settled {
             spans.push(Span {
                 from,
@@ -176,11 +172,15 @@ async fn ask(
                     .query("sort", "created_at")
             }
         };
-        let ask = ask.query("page[size]", &rows.to_string());
         match next {
-            Next::Cursor(Some(cursor)) => ask.query("page[after]", cursor),
-            Next::Number(page) => ask.query("page", &page.to_string()),
-            Next::Cursor(None) => ask,
+            Next::Cursor(None) => ask.query("page[size]", &rows.to_string()),
+            Next::Cursor(Some(cursor)) => ask
+                .query("page[size]", &rows.to_string())
+                .query("page[after]", cursor),
+            // Never with another size than the page before: numbers count rows.
+            Next::Number(page) => ask
+                .query("per_page", &limits::LIST_ROWS.to_string())
+                .query("page", &page.to_string()),
         }
     };
     let body = adaptive(reader.source, size, &reader.stream.name, make, |answer| {
@@ -226,9 +226,17 @@ impl Newest {
         }
     }
 
-    fn reach(&self, position: &mut crate::state::Position) {
-        if let Some(at) = self.at {
-            position.reach(at, self.seen.iter().copied());
+    /// Moves the position there; but not into the last minutes, in which rows may still appear that are stamped
+    /// before others, and not behind a stamp of the future.
+    fn reach(&self, reader: &mut Reader<'_>) {
+        let now = reader.client().server_time();
+        let position = &mut reader.position;
+        let settle = i64::try_from(limits::SETTLE.as_secs()).unwrap_or(i64::MAX);
+        let settled = now.map_or(i64::MAX, |now| now.saturating_sub(settle));
+        match self.at {
+            Some(at) if at <= settled => position.reach(at, self.seen.iter().copied()),
+            Some(_) => position.reach(settled.max(position.at.unwrap_or(0)), []),
+            None => {}
         }
     }
 }
@@ -245,22 +253,16 @@ mod tests {
             from: from * day,
             until: Option::map(until, |until: i64| until * day),
         };
-        assert_eq!(spans(0, true, until, Range::Both), [span(0, None)]);
+        assert_eq!(spans(0, until, Range::Both), [span(0, None)]);
         assert_eq!(
-            spans(10 * day, true, until, Range::Both),
+            spans(10 * day, until, Range::Both),
             [span(10, Some(40)), span(40, Some(70)), span(70, None)]
         );
-        assert_eq!(
-            spans(98 * day, false, until, Range::Filter),
-            [span(98, None)]
-        );
-        assert_eq!(spans(0, false, until, Range::Start("x")), [span(0, None)]);
-        assert_eq!(
-            spans(200 * day, false, until, Range::Both),
-            [span(200, None)]
-        );
+        assert_eq!(spans(98 * day, until, Range::Filter), [span(98, None)]);
+        assert_eq!(spans(0, until, Range::Start("x")), [span(0, None)]);
+        assert_eq!(spans(200 * day, until, Range::Both), [span(200, None)]);
         // Nobody has told the time yet.
-        assert_eq!(spans(10 * day, false, None, Range::Both), [span(10, None)]);
+        assert_eq!(spans(10 * day, None, Range::Both), [span(10, None)]);
     }
 
     #[test]

@@ -7,14 +7,13 @@
 
 use std::collections::HashSet;
 
-use arrow::array::RecordBatch;
 use futures::future::{OptionFuture, join};
 use overlock_core::{Error, ErrorKind, Result};
 use overlock_kit::out::Out;
 
 use super::{Reader, comments};
 use crate::client::{Ask, Bucket};
-use crate::decode;
+use crate::decode::{self, Decoded};
 use crate::envelope::Page;
 use crate::errors::Meaning;
 use crate::limits;
@@ -66,12 +65,6 @@ pub(super) async fn rows(reader: &mut Reader<'_>, out: &mut Out) -> Result<()> {
 
 /// Follows an export from the position to its end.
 pub(super) async fn read(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Result<()> {
-    let done = follow(reader, export, out).await;
-    reader.source.shared().leave(export.list, reader.name());
-    done
-}
-
-async fn follow(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Result<()> {
     let asker = Asker {
         source: reader.source,
         export,
@@ -93,12 +86,16 @@ async fn follow(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Resul
         let ahead: OptionFuture<_> = next.map(|next| asker.page(next)).into();
         let taken = take(reader, export, &page, &mut seen);
         let (taken, ahead) = join(taken, ahead).await;
-        let batches = taken?;
-        rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        let end = page.paging.end_time.filter(|end| *end >= start);
+        let fresh = taken?;
+        rows += fresh.iter().map(|one| one.batch.num_rows()).sum::<usize>();
+        // An empty page proves nothing about time.
+        let end = page
+            .paging
+            .end_time
+            .filter(|end| *end >= start && !page.is_empty());
         let at = end.unwrap_or(start);
         let boundary = match export.at {
-            Some(column) => boundary(&batches, column, at, &reader.position, start)?,
+            Some(_) => boundary(&fresh, at, &reader.position, start)?,
             // Rows that are made of others: all of the page are remembered, if they are few.
             None => seen.iter().copied().collect(),
         };
@@ -108,7 +105,8 @@ async fn follow(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Resul
         }
         reader.position.cursor = None;
         reader.position.reach(at, boundary);
-        if next.is_none() || !batches.is_empty() {
+        if next.is_none() || !fresh.is_empty() {
+            let batches = fresh.into_iter().map(|one| one.batch).collect();
             reader.give(out, batches).await?;
         }
         let (Some(next), Some(ahead)) = (next, ahead) else {
@@ -121,8 +119,7 @@ async fn follow(reader: &mut Reader<'_>, export: Export, out: &mut Out) -> Resul
 
 /// Hashes of the rows of second `at`, those of an earlier read included if the second is the same.
 fn boundary(
-    batches: &[RecordBatch],
-    column: &str,
+    rows: &[Decoded],
     at: i64,
     position: &crate::state::Position,
     start: i64,
@@ -131,14 +128,11 @@ fn boundary(
     if at == start && position.at == Some(at) {
         found.extend(position.seen());
     }
-    for batch in batches {
-        let hashes = decode::hashes(batch)?;
-        let seconds = decode::seconds(batch, column)?;
+    for Decoded { batch, seconds } in rows {
+        let hashes = decode::hashes(batch)?.into_iter().zip(seconds);
         found.extend(
             hashes
-                .into_iter()
-                .zip(seconds)
-                .filter(|(_, second)| *second == Some(at))
+                .filter(|(_, second)| **second == Some(at))
                 .map(|(hash, _)| hash),
         );
     }
@@ -151,22 +145,27 @@ async fn take(
     export: Export,
     page: &Page,
     seen: &mut HashSet<u64>,
-) -> Result<Vec<RecordBatch>> {
+) -> Result<Vec<Decoded>> {
     let decoded = match export.at {
         Some(_) => reader.decode_page(page).await?,
         None => reader.decode(comments::of_events(page)?).await?,
     };
     let mut fresh = Vec::new();
     let mut now = HashSet::new();
-    for batch in decoded {
+    for Decoded { batch, seconds } in decoded {
         let hashes = decode::hashes(&batch)?;
-        let keep = hashes
+        let keep: Vec<bool> = hashes
             .iter()
             .map(|hash| now.insert(*hash) && !seen.contains(hash))
             .collect();
+        let seconds = seconds.into_iter().zip(&keep);
+        let seconds = seconds
+            .filter(|(_, keep)| **keep)
+            .map(|(second, _)| second)
+            .collect();
         let batch = decode::filter(&batch, keep)?;
         if batch.num_rows() > 0 {
-            fresh.push(batch);
+            fresh.push(Decoded { batch, seconds });
         }
     }
     *seen = now;
@@ -182,26 +181,26 @@ fn next(page: &Page, start: i64, list: &str) -> Result<Option<i64>> {
     if paging.end_of_stream == Some(true) {
         return Ok(None);
     }
+    let count = page.raw()?.len() as u64;
     let moved = paging.end_time.filter(|end| *end > start);
     match moved {
         Some(end) if !page.is_empty() => Ok(Some(end)),
         Some(end) if paging.end_of_stream == Some(false) => Ok(Some(end)),
-        Some(_) => Ok(None),
-        None => {
-            let count = page.raw()?.len() as u64;
-            let is_full = count >= u64::from(limits::EXPORT_ROWS);
-            if paging.end_time == Some(start) && is_full {
+        // By its own word it is not at its end: nothing but an error may come of that.
+        None if paging.end_of_stream == Some(false) => {
+            if count > 0 && paging.end_time == Some(start) {
                 return Err(crowded(start, count, list));
             }
-            if paging.end_of_stream == Some(false) && count > 0 && paging.end_time.is_none() {
-                return Err(Error::new(
-                    ErrorKind::Data,
-                    "get on with an export: it is not at its end and names no end_time",
-                )
-                .hint("this is a problem at Zendesk: run again later; what was read is kept"));
-            }
-            Ok(None)
+            Err(Error::new(
+                ErrorKind::Data,
+                "get on with an export: it is not at its end and its end_time does not move",
+            )
+            .hint("this is a problem at Zendesk: run again later; what was read is kept"))
         }
+        None if paging.end_time == Some(start) && count >= u64::from(limits::EXPORT_ROWS) => {
+            Err(crowded(start, count, list))
+        }
+        Some(_) | None => Ok(None),
     }
 }
 
@@ -297,6 +296,10 @@ mod tests {
             let error = after(paging, 1000).unwrap_err();
             assert!(error.to_string().contains("second 100"), "{error}");
         }
-        assert!(after(r#","end_of_stream":false"#, 3).is_err());
+        for rows in [0, 3, 60, 1000] {
+            assert!(after(r#","end_of_stream":false"#, rows).is_err(), "{rows}");
+            let stands = r#","end_time":100,"end_of_stream":false"#;
+            assert!(after(stands, rows).is_err(), "{rows}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 #[path = "../desk/mod.rs"]
 mod desk;
 
+mod care;
 mod hostile;
 mod peers;
 mod whole;

@@ -395,7 +395,8 @@ async fn p14_a_retired_option_and_equal_titles_survive() {
         let row = tickets.rows.iter().rfind(|row| row["id"] == key).unwrap();
         for field in record["custom_fields"].as_array().unwrap() {
             let id = &field["id"];
-            let definition = fields.iter().find(|one| one["field_id"] == id.to_string());
+            let spelled = id.to_string();
+            let definition = fields.iter().find(|one| one["field_id"] == spelled);
             let Some(definition) = definition else {
                 continue;
             };

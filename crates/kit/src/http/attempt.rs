@@ -268,7 +268,15 @@ impl Inner {
             Verdict::Retry { after } => {
                 let limited = status == 429;
                 let after = after
-                    .or_else(|| headers::retry_after(&headers, self.cx.clock.now()))
+                    .or_else(|| {
+                        let now = self.cx.clock.now();
+                        if limited {
+                            headers::retry_after(&headers, now)
+                        } else {
+                            // Services tell with every answer when their window ends; only a 429 is about it.
+                            headers::asked_wait(&headers, now)
+                        }
+                    })
                     .or(limited.then_some(self.config.rate_limit_wait));
                 let mut error = answer::refusal(status, &headers, &body)
                     .with_kind(ErrorKind::Unavailable)

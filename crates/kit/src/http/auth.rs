@@ -148,6 +148,9 @@ const LOGINS: u32 = 2;
 /// One more login per this much time, for runs that outlive several tokens.
 const EARNED_EACH: Duration = Duration::from_secs(3_600);
 
+/// A token that lived so long was a good one.
+const GOOD_AFTER: Duration = Duration::from_secs(300);
+
 #[derive(Default)]
 pub(super) struct Sessions {
     state: Mutex<State>,
@@ -157,7 +160,11 @@ pub(super) struct Sessions {
 struct State {
     session: Option<Arc<Session>>,
     logins: u32,
+    /// Logins in all.
+    number: u32,
     first: Option<Instant>,
+    /// When the newest token was asked for.
+    newest: Option<Instant>,
     refused: Option<Refusal>,
 }
 
@@ -181,13 +188,20 @@ impl Sessions {
             return Ok(Arc::clone(session));
         }
         let first = *state.first.get_or_insert_with(Instant::now);
+        // A token that was good for some time and then died says nothing against its successor.
+        let lived = state.newest.map(|newest| newest.elapsed());
+        if lived.is_some_and(|lived| lived >= GOOD_AFTER) {
+            state.logins = state.logins.saturating_sub(1);
+        }
         let earned = first.elapsed().as_secs() / EARNED_EACH.as_secs();
         if u64::from(state.logins) >= u64::from(LOGINS) + earned {
             let error = too_many();
             return Err(state.refuse(error));
         }
+        state.newest = Some(Instant::now());
         state.logins += 1;
-        let number = state.logins;
+        state.number += 1;
+        let number = state.number;
         let token = match inner.auth.login(&LoginClient { inner }).await {
             Ok(token) => token,
             Err(error) => {

@@ -18,14 +18,20 @@ const SKEW: Duration = Duration::from_secs(300);
 /// such header or nobody could believe its value.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let reference = date(headers).unwrap_or(now);
-    let asked = text(headers, header::RETRY_AFTER.as_str())
+    asked_wait(headers, now).or_else(|| {
+        ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"]
+            .iter()
+            .find_map(|name| reset(text(headers, name)?, reference))
+            .filter(|asked| *asked <= MAX_BELIEVED)
+    })
+}
+
+/// How long the server asks to wait by `Retry-After` alone.
+pub fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let reference = date(headers).unwrap_or(now);
+    text(headers, header::RETRY_AFTER.as_str())
         .and_then(|value| seconds_or_date(value, reference))
-        .or_else(|| {
-            ["ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset"]
-                .iter()
-                .find_map(|name| reset(text(headers, name)?, reference))
-        })?;
-    (asked <= MAX_BELIEVED).then_some(asked)
+        .filter(|asked| *asked <= MAX_BELIEVED)
 }
 
 /// The server's clock by its `Date` header; `None` if it is missing or unreadable.
