@@ -249,6 +249,12 @@ impl Desk {
         rows::rows(&batches)
     }
 
+    /// Ids of the commits of a table of the stand-in, oldest first.
+    pub fn commits(&self, stream: &str) -> Vec<String> {
+        let database = self.database.as_deref().unwrap();
+        rows::logged(database, "HELP", stream)
+    }
+
     /// Lets the last minute pass that exports hold back, runs, and asks the oracle about every stream.
     #[track_caller]
     pub fn settle_and_judge(&self) {

@@ -416,3 +416,42 @@ fn a_warehouse_that_is_not_there_is_told_and_costs_nothing() {
     lab.write_file("overlock.toml", &text);
     lab.settle_and_judge();
 }
+
+#[test]
+fn a_zendesk_account_is_loaded_followed_and_left_alone_when_idle() {
+    use overlock_tests::desk::Desk;
+
+    let streams = [
+        "tickets",
+        "ticket_metrics",
+        "users",
+        "organizations",
+        "groups",
+        "organization_memberships",
+        "satisfaction_ratings",
+    ];
+    let desk = Desk::new(21, &streams).snowflake();
+    desk.run().expect(0);
+    desk.settle_and_judge();
+    for _ in 0..2 {
+        desk.advance(Duration::from_secs(100_000));
+        desk.settle_and_judge();
+    }
+    let commits = |desk: &Desk| -> Vec<usize> {
+        streams
+            .iter()
+            .map(|name| desk.commits(name).len())
+            .collect()
+    };
+    let before = commits(&desk);
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    desk.run().expect(0);
+    desk.sandbox.clock().advance(Duration::from_secs(7_200));
+    desk.run().expect(0);
+    assert_eq!(
+        commits(&desk),
+        before,
+        "an idle run must not wake a warehouse"
+    );
+    desk.judge();
+}
