@@ -336,7 +336,7 @@ subdomain = "acme"
 
 [source.help.auth]
 kind = "client_credentials"
-client_id = "env:ZENDESK_CLIENT_ID"
+client_id = "overlock_reader"
 client_secret = "env:ZENDESK_CLIENT_SECRET"
 "#;
 
@@ -375,9 +375,15 @@ fn keys() -> Vec<Key> {
             required: true,
             ..key(
                 "auth.kind",
-                OneOf(&["client_credentials", "refresh_token", "bearer", "api_token"]),
+                OneOf(&[
+                    "client_credentials",
+                    "refresh_token",
+                    "bearer",
+                    "api_token",
+                    "password",
+                ]),
                 None,
-                "How to log in. client_credentials needs nothing to be kept between runs.",
+                "How to log in. client_credentials needs nothing to be kept between runs. password is only there to say why it is refused.",
             )
         },
         key(
@@ -439,7 +445,7 @@ fn keys() -> Vec<Key> {
             "page_size",
             Integer,
             Some("1000"),
-            "Rows per page of exports at first, 1 to 1000; halved where Zendesk answers 504.",
+            "Rows per page of the exports by cursor at first, 1 to 1000; halved where Zendesk answers 504.",
         ),
         key(
             "rate_share_percent",

@@ -168,11 +168,19 @@ async fn lacking(source: &Zendesk, wanted: &[&'static Spec]) -> Result<Missing> 
             Ok(()) => {}
             Err(error) => match Meaning::of(&error) {
                 Some(Meaning::Forbidden | Meaning::NoEndpoint) => {
-                    lacking.push((product, name, "not in this plan".to_owned()));
+                    lacking.push((
+                        product,
+                        name,
+                        "not in this plan, or not for this user's role".to_owned(),
+                    ));
                 }
                 // A list that is not there; of a ticket it means that only the ticket is not.
                 Some(Meaning::NoRecord) if product != Product::SideConversations => {
-                    lacking.push((product, name, "not in this plan".to_owned()));
+                    lacking.push((
+                        product,
+                        name,
+                        "not in this plan, or not for this user's role".to_owned(),
+                    ));
                 }
                 Some(Meaning::Scope) => {
                     let reason = "the token lacks a scope for it: ask for `read`".to_owned();
@@ -208,7 +216,9 @@ async fn ask(source: &Zendesk, product: Product, name: Option<&'static str>) -> 
             Ask::new(&format!("tickets/{id}/side_conversations"), Bucket::Plan)
         }
         Product::Plan => match name {
-            Some("audit_logs") => list("audit_logs", Bucket::Plan),
+            Some(name @ ("audit_logs" | "satisfaction_ratings" | "suspended_tickets")) => {
+                list(name, Bucket::Plan)
+            }
             Some("ticket_forms") => Ask::new("ticket_forms", Bucket::Plan).query("per_page", "1"),
             Some("sla_policies") => Ask::new("slas/policies", Bucket::Plan).query("per_page", "1"),
             Some("custom_roles") => Ask::new("custom_roles", Bucket::Plan),

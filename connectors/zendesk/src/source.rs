@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use overlock_core::{
@@ -25,7 +25,7 @@ use crate::{discovery, limits, read};
 #[derive(Debug)]
 pub struct Zendesk {
     client: Client,
-    folder: PathBuf,
+    lists: PathBuf,
     shared: Shared,
     ticket_rows: PageSize,
     user_rows: PageSize,
@@ -35,6 +35,7 @@ pub struct Zendesk {
     scope: SupportTypeScope,
     calls_at_once: usize,
     is_api_token: bool,
+    warned: AtomicBool,
     wants_scope: Option<&'static str>,
 }
 
@@ -99,6 +100,8 @@ impl Zendesk {
         let host = base.host_str().unwrap_or_default();
         let identity = format!("{host}\n{}", settings.auth.identity());
         let folder = cx.work_dir.join(files::fingerprint(&identity));
+        // What lists were like is of the account, whoever reads them.
+        let lists = cx.work_dir.join(files::fingerprint(host));
         let refused_hint = auth::refused_hint(&settings.auth);
         let is_api_token = matches!(settings.auth, Auth::ApiToken { .. });
         let wants_scope = matches!(settings.auth, Auth::Bearer { .. }).then_some("read");
@@ -106,8 +109,8 @@ impl Zendesk {
         let http = Http::new(http, Arc::new(login), Arc::new(Answers), cx)?;
         Ok(Self {
             client: Client::new(http, cx.events.clone(), base, refused_hint),
-            shared: Shared::new(folder.clone()),
-            folder,
+            shared: Shared::new(folder),
+            lists,
             ticket_rows: PageSize::new(settings.page_size),
             user_rows: PageSize::new(settings.page_size),
             start_date: settings.start_date,
@@ -116,6 +119,7 @@ impl Zendesk {
             scope: settings.support_type_scope,
             calls_at_once: settings.max_concurrent_calls,
             is_api_token,
+            warned: AtomicBool::new(false),
             wants_scope,
         })
     }
@@ -124,8 +128,9 @@ impl Zendesk {
         &self.client
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+    /// Where the snapshots of lists are.
+    pub(crate) fn lists(&self) -> &Path {
+        &self.lists
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -160,7 +165,7 @@ impl Zendesk {
     }
 
     fn warn_of_api_token(&self) {
-        if self.is_api_token {
+        if self.is_api_token && !self.warned.swap(true, Ordering::Relaxed) {
             let message = auth::api_token_warning(self.client.http().now());
             self.client.warn("W0607", None, message);
         }

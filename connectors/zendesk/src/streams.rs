@@ -318,8 +318,9 @@ pub(crate) const STREAMS: &[Spec] = &[
         name: "custom_field_dictionary",
         way: Way::Dictionary,
         columns: "id:s object:s field_id:i field_key:s field_type:s title:s column_name:s active:b option_id:i option_name:s option_value:s option_default:b",
+        deleted: Deleted::Never,
         note: Some(
-            "one row per custom field and one per option of it; an option that was retired stays, with _deleted",
+            "one row per custom field and one per option of it; what is retired or removed later stays as it was, with its name",
         ),
         ..BASE
     },
@@ -463,6 +464,7 @@ pub(crate) const STREAMS: &[Spec] = &[
         columns: "id:i url:s assignee_id:i group_id:i requester_id:i ticket_id:i score:s comment:s reason:s reason_id:i reason_code:i created_at:t updated_at:t",
         newer_by: Some("updated_at"),
         deleted: Deleted::Never,
+        product: Product::Plan,
         ..BASE
     },
     Spec {
@@ -519,6 +521,7 @@ pub(crate) const STREAMS: &[Spec] = &[
         name: "suspended_tickets",
         way: list("suspended_tickets", "suspended_tickets", Paging::Cursor),
         columns: "id:i url:s author:j subject:s content:s cause:s cause_id:i message_id:s ticket_id:i created_at:t updated_at:t recipient:s attachments:j via:j brand_id:i error_messages:j",
+        product: Product::Plan,
         ..BASE
     },
     Spec {

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::inspect;
 
-/// Salesforce and other SaaS data into Parquet: incremental, resumable, exact.
+/// Salesforce, Zendesk and other SaaS data into Parquet and Snowflake: incremental, resumable, exact.
 #[derive(Debug, Parser)]
 #[command(
     name = "overlock",
@@ -190,7 +190,7 @@ pub(crate) enum Color {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Try it: a bundled Salesforce emulator into Parquet, no credentials
+    /// Try it: bundled Salesforce and Zendesk emulators into Parquet, no credentials
     Demo(Demo),
     /// Write a new project: overlock.toml and a first pipeline
     Init(Init),
@@ -211,7 +211,7 @@ pub(crate) enum Command {
     State(State),
     /// List the connectors and their configuration keys
     Connectors(Connectors),
-    /// Serve the Salesforce emulator on this machine
+    /// Serve the Salesforce or Zendesk emulator on this machine
     Sandbox(Sandbox),
     /// Show, validate or describe the configuration
     #[command(subcommand)]

@@ -715,7 +715,7 @@ async fn one_stream(
             && !chain.has_head()
         {
             let reason = overlock_core::text::printable(reason);
-            warning(cx, "W0307", format!("nothing to read: {reason}"));
+            warning(cx, "W0308", format!("nothing to read: {reason}"));
             return Ok(Done::Skipped);
         }
         let error = match named(&catalog.unavailable, name).or(lacking) {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::{OptionFuture, join};
-use overlock_core::{Error, ErrorKind, Result};
+use overlock_core::{Error, ErrorKind, Result, State};
 use overlock_kit::http::Response;
 use overlock_kit::out::Out;
 use serde::Deserialize;
@@ -124,6 +124,8 @@ struct Pass<'p, 'a> {
     export: Export,
     makes: Take,
     fell_back: bool,
+    /// Rows that are decoded and not yet handed over, with the state behind them.
+    ready: Option<(Vec<RecordBatch>, State)>,
     /// Records so far.
     records: u64,
     without_metrics: u64,
@@ -147,6 +149,7 @@ impl<'p, 'a> Pass<'p, 'a> {
             export,
             makes: take,
             fell_back: false,
+            ready: None,
             records: 0,
             without_metrics: 0,
             gone: 0,
@@ -191,7 +194,10 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 
     async fn run(&mut self, out: &mut Out) -> Result<()> {
-        self.follow(out).await?;
+        let done = self.follow(out).await;
+        // Also before an error: what was read is kept.
+        hand_over(out, self.ready.take()).await?;
+        done?;
         self.report();
         Ok(())
     }
@@ -247,11 +253,21 @@ impl<'p, 'a> Pass<'p, 'a> {
         before: &Position,
         out: &mut Out,
     ) -> Result<bool> {
+        let ready = self.ready.take();
+        let delivered = if let Take::Below { below, list } = self.makes {
+            hand_over(out, ready).await?;
+            self.below(page, below, list, out).await
+        } else {
+            // The rows of the page before go out while those of this one are decoded.
+            let (delivered, handed) = join(self.make(page), hand_over(out, ready)).await;
+            handed?;
+            delivered
+        };
         let Delivered {
             batches,
             newest,
             count,
-        } = self.deliver(page, out).await?;
+        } = delivered?;
         self.records += count;
         let position = &mut self.reader.position;
         position.at = position.at.max(newest).or(Some(self.reader.since));
@@ -268,7 +284,11 @@ impl<'p, 'a> Pass<'p, 'a> {
             self.reader.position.open = false;
         }
         if ends || count > 0 {
-            self.reader.give(out, batches).await?;
+            let mut batches = batches;
+            if batches.is_empty() {
+                batches.push(self.reader.empty());
+            }
+            self.ready = Some((batches, self.reader.position.state()?));
         }
         Ok(is_past)
     }
@@ -319,12 +339,12 @@ impl<'p, 'a> Pass<'p, 'a> {
         Ok(At::Start(start))
     }
 
-    async fn deliver(&mut self, page: &Page, out: &mut Out) -> Result<Delivered> {
+    async fn make(&mut self, page: &Page) -> Result<Delivered> {
         match self.makes {
             Take::Rows => self.rows(page).await,
             Take::Metrics => self.metrics(page).await,
             Take::Identities => self.identities(page).await,
-            Take::Below { below, list } => self.below(page, below, list, out).await,
+            Take::Below { .. } => Err(Error::bug("make rows of what is below a ticket")),
         }
     }
 
@@ -528,6 +548,21 @@ pub(super) async fn adaptive(
         }
         client.http().retry(Some(stream), attempt, error).await?;
         attempt += 1;
+    }
+}
+
+/// Hands over batches, the last one with the state.
+async fn hand_over(out: &mut Out, ready: Option<(Vec<RecordBatch>, State)>) -> Result<()> {
+    let Some((mut batches, state)) = ready else {
+        return Ok(());
+    };
+    let last = batches.pop();
+    for batch in batches {
+        out.page(batch, None).await?;
+    }
+    match last {
+        Some(last) => out.page(last, Some(state)).await,
+        None => Ok(()),
     }
 }
 

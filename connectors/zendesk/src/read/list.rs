@@ -157,7 +157,7 @@ struct Listing {
 
 impl Listing {
     fn new(reader: &Reader<'_>) -> Self {
-        let snapshots = Snapshots::new(reader.source.folder(), reader.name());
+        let snapshots = Snapshots::new(reader.source.lists(), reader.name());
         let last = snapshots.last(&reader.position);
         Self {
             snapshots,
@@ -219,7 +219,7 @@ impl Listing {
                             gone.len()
                         ),
                     )
-                    .hint("look at the permissions of this source's user; if they are really gone, run this stream once with --full-refresh"));
+                    .hint("look at the permissions of this source's user; if they are really gone, run this stream once with --full-refresh and allow_empty_replace = true"));
                 }
                 if !gone.is_empty() {
                     batches.push(decode::tombstones(&reader.stream, &gone)?);
@@ -251,6 +251,8 @@ pub(super) async fn dictionary(reader: &mut Reader<'_>, out: &mut Out) -> Result
         title: Option<&'a RawValue>,
         #[serde(borrow, default)]
         active: Option<&'a RawValue>,
+        #[serde(default)]
+        removable: Option<bool>,
         #[serde(borrow, default)]
         custom_field_options: Option<Vec<Choice<'a>>>,
     }
@@ -287,7 +289,10 @@ pub(super) async fn dictionary(reader: &mut Reader<'_>, out: &mut Out) -> Result
                     )
                 })?;
                 let column = match object {
-                    "ticket" => format!("\"{}{}\"", decode::CUSTOM, field.id),
+                    // Fields of every ticket have columns of their own names.
+                    "ticket" if field.removable != Some(false) => {
+                        format!("\"{}{}\"", decode::CUSTOM, field.id)
+                    }
                     _ => "null".to_owned(),
                 };
                 let common = format!(

@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
                 ErrorKind::Config,
                 format!("filter `{name}`: Zendesk's exports and lists take no condition"),
             )
-            .hint("leave `filter` out, and choose rows where they are used"));
+            .hint("leave `where` out of the stream's table, and choose rows where they are used"));
         }
         let since = request.since.or(source.start_date());
         Ok(Self {

@@ -15,17 +15,14 @@ const GITIGNORE: &str = "/.overlock/\n/data/\n/secrets/\n.env\n";
 const ENV_EXAMPLE: &str = "\
 # Copy to .env, fill in, and run: overlock --env-file .env check
 # Secrets are better kept in files of mode 0600 (file:...) or a password manager (cmd:...).
-SFDC_CLIENT_ID=
-ZENDESK_CLIENT_ID=
-ZENDESK_CLIENT_SECRET=
 ";
 
 /// Writes the files.
 pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
     let connector = registry::connector(&arguments.source)?;
-    let pipeline = match connector.name() {
-        "zendesk" => ("pipelines/support.toml", SUPPORT),
-        _ => ("pipelines/crm.toml", CRM),
+    let (pipeline, variable) = match connector.name() {
+        "zendesk" => (("pipelines/support.toml", SUPPORT), "ZENDESK_CLIENT_SECRET"),
+        _ => (("pipelines/crm.toml", CRM), "SFDC_CLIENT_ID"),
     };
     let files = [
         (
@@ -34,7 +31,7 @@ pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
         ),
         (pipeline.0, pipeline.1.to_owned()),
         (".gitignore", GITIGNORE.to_owned()),
-        (".env.example", ENV_EXAMPLE.to_owned()),
+        (".env.example", format!("{ENV_EXAMPLE}{variable}=\n")),
     ];
     let here = files
         .iter()

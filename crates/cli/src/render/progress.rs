@@ -205,8 +205,13 @@ impl Fold {
                 message,
             } => {
                 let who = stream.as_ref().map_or(self.source.clone(), name);
+                let who = if who.is_empty() {
+                    who
+                } else {
+                    format!("{who}: ")
+                };
                 let message = overlock_core::text::printable(message);
-                Some(format!("warning[{code}]: {who}: {message}"))
+                Some(format!("warning[{code}]: {who}{message}"))
             }
             Event::Committed {
                 stream,

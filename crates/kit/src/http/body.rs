@@ -94,7 +94,7 @@ impl Body {
     /// As [`chunk`](Self::chunk) and [`Inflater::push`].
     pub async fn collect(mut self) -> Result<Bytes> {
         let mut inflater = self.inflater();
-        let mut whole = Vec::new();
+        let mut whole = Vec::with_capacity(self.announced());
         while let Some(chunk) = self.chunk().await? {
             inflater.push(&chunk, |bytes| {
                 whole.extend_from_slice(bytes);
@@ -103,6 +103,21 @@ impl Body {
         }
         inflater.finish()?;
         Ok(whole.into())
+    }
+}
+
+/// Room that is made at once for a body whose length was announced; longer ones grow.
+const MOST_ANNOUNCED: usize = 16 << 20;
+
+impl Body {
+    /// Bytes that the server says will come, if they come as they are.
+    fn announced(&self) -> usize {
+        let length = self.headers.get(http::header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        match self.encoding {
+            Encoding::Identity => length.unwrap_or(0).min(MOST_ANNOUNCED),
+            Encoding::Gzip => 0,
+        }
     }
 }
 
