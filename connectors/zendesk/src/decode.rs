@@ -13,6 +13,7 @@ use overlock_kit::rows::{Counts, JsonDecoder, Options};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 
 use crate::columns;
 use crate::streams::Spec;
@@ -24,9 +25,21 @@ const SKIPPED: &[&str] = &["fields", "metric_set"];
 /// Prefix of the column of a custom field.
 pub(crate) const CUSTOM: &str = "cf_";
 
-/// Decodes the records of one stream. Moves to the thread that works and back.
+/// Decodes the records of one stream, two pages at a time if need be: one thread alone is slower than the network.
 #[derive(Debug)]
-pub(crate) struct Decoder(Option<Box<Inner>>);
+pub(crate) struct Decoder {
+    spec: &'static Spec,
+    target: SchemaRef,
+    /// Those that do not work now; they move to the thread that works, and back.
+    idle: Vec<Inner>,
+}
+
+/// A page that is being decoded.
+#[derive(Debug)]
+pub(crate) struct Decoding(JoinHandle<(Inner, Batches)>);
+
+/// Rows, and what was seen in them.
+type Batches = Result<(Vec<Decoded>, Counts)>;
 
 /// Rows of the stream's columns, with the epoch seconds that the stream goes by.
 #[derive(Debug)]
@@ -50,14 +63,63 @@ impl Decoder {
     /// # Errors
     /// `Bug` if the columns cannot be decoded.
     pub(crate) fn new(spec: &'static Spec, stream: &Stream) -> Result<Self> {
+        let target = Arc::clone(&stream.schema);
+        let first = Inner::new(spec, &target)?;
+        Ok(Self {
+            spec,
+            target,
+            idle: vec![first],
+        })
+    }
+
+    /// Decodes a JSON array of records.
+    ///
+    /// # Errors
+    /// `Data` if it is not an array of objects.
+    pub(crate) async fn records(&mut self, records: Bytes) -> Result<(Vec<Decoded>, Counts)> {
+        let decoding = self.start(records)?;
+        self.finish(decoding).await
+    }
+
+    /// Begins with a JSON array of records. Whoever begins with several finishes them in their order.
+    ///
+    /// # Errors
+    /// `Bug` if the columns cannot be decoded.
+    pub(crate) fn start(&mut self, records: Bytes) -> Result<Decoding> {
+        let mut inner = match self.idle.pop() {
+            Some(inner) => inner,
+            None => Inner::new(self.spec, &self.target)?,
+        };
+        let work = move || {
+            let decoded = inner.records(&records);
+            (inner, decoded)
+        };
+        Ok(Decoding(tokio::task::spawn_blocking(work)))
+    }
+
+    /// Waits for the rows.
+    ///
+    /// # Errors
+    /// `Data` if it is not an array of objects.
+    pub(crate) async fn finish(&mut self, decoding: Decoding) -> Result<(Vec<Decoded>, Counts)> {
+        let (inner, decoded) = decoding
+            .0
+            .await
+            .map_err(|error| Error::bug("decode a page").source(error))?;
+        self.idle.push(inner);
+        decoded
+    }
+}
+
+impl Inner {
+    fn new(spec: &'static Spec, target: &SchemaRef) -> Result<Self> {
         let full = columns::schema(spec.columns, spec.deleted, &[])?;
         let options = Options {
             skip_keys: SKIPPED.iter().map(|key| (*key).to_owned()).collect(),
             zoneless_is_utc: true,
             ..Options::default()
         };
-        let mut fields: Vec<Field> = stream
-            .schema
+        let mut fields: Vec<Field> = target
             .fields()
             .iter()
             .filter(|field| field.name().starts_with(CUSTOM))
@@ -70,36 +132,14 @@ impl Decoder {
             let schema = Arc::new(Schema::new(fields));
             Some(JsonDecoder::new(schema, Options::default())?)
         };
-        Ok(Self(Some(Box::new(Inner {
+        Ok(Inner {
             spec,
-            target: Arc::clone(&stream.schema),
+            target: Arc::clone(target),
             json: JsonDecoder::new(full, options)?,
             custom,
-        }))))
+        })
     }
 
-    /// Decodes a JSON array of records.
-    ///
-    /// # Errors
-    /// `Data` if it is not an array of objects.
-    pub(crate) async fn records(&mut self, records: Bytes) -> Result<(Vec<Decoded>, Counts)> {
-        let mut inner = self
-            .0
-            .take()
-            .ok_or_else(|| Error::bug("decode two pages at a time"))?;
-        let work = move || {
-            let decoded = inner.records(&records);
-            (inner, decoded)
-        };
-        let (inner, decoded) = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| Error::bug("decode a page").source(error))?;
-        self.0 = Some(inner);
-        decoded
-    }
-}
-
-impl Inner {
     fn records(&mut self, records: &[u8]) -> Result<(Vec<Decoded>, Counts)> {
         let mut batches = Vec::new();
         let counts = self.json.page(records, &mut batches)?;

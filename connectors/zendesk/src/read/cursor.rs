@@ -4,12 +4,13 @@
 //! cursor; beside it stands the newest stamp that was read, from which the export is read again if Zendesk no longer
 //! takes the cursor. A record that changes while the export is read comes again, later: the newest one counts.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use futures::future::{OptionFuture, join};
-use overlock_core::{Error, ErrorKind, Result, State};
+use overlock_core::{Error, ErrorKind, Result};
 use overlock_kit::http::Response;
 use overlock_kit::out::Out;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use serde_json::value::RawValue;
 
 use super::{Reader, children};
 use crate::client::{Ask, Bucket};
-use crate::decode::Decoded;
+use crate::decode::{Decoded, Decoding};
 use crate::envelope::Page;
 use crate::errors::Meaning;
 use crate::limits;
@@ -124,8 +125,8 @@ struct Pass<'p, 'a> {
     export: Export,
     makes: Take,
     fell_back: bool,
-    /// Rows that are decoded and not yet handed over, with the state behind them.
-    ready: Option<(Vec<RecordBatch>, State)>,
+    /// Pages that were begun and not yet handed over.
+    flight: VecDeque<Flight>,
     /// Records so far.
     records: u64,
     without_metrics: u64,
@@ -149,7 +150,7 @@ impl<'p, 'a> Pass<'p, 'a> {
             export,
             makes: take,
             fell_back: false,
-            ready: None,
+            flight: VecDeque::new(),
             records: 0,
             without_metrics: 0,
             gone: 0,
@@ -194,10 +195,7 @@ impl<'p, 'a> Pass<'p, 'a> {
     }
 
     async fn run(&mut self, out: &mut Out) -> Result<()> {
-        let done = self.follow(out).await;
-        // Also before an error: what was read is kept.
-        hand_over(out, self.ready.take()).await?;
-        done?;
+        self.follow(out).await?;
         self.report();
         Ok(())
     }
@@ -229,7 +227,10 @@ impl<'p, 'a> Pass<'p, 'a> {
                 asker.source.shared().forget(self.export.list());
             }
             let ahead: OptionFuture<_> = next.as_ref().map(|next| asker.page(next)).into();
-            let (taken, ahead) = join(self.take(&page, next.is_none(), &before, out), ahead).await;
+            self.start(&page, next.is_none())?;
+            // One page is decoded while the one before it goes out and the one behind it comes in.
+            let waiting = usize::from(next.is_some());
+            let (taken, ahead) = join(self.take(waiting, &before, out), ahead).await;
             let is_past = taken?;
             let (Some(next), Some(ahead), false) = (next, ahead, is_past) else {
                 return Ok(());
@@ -238,6 +239,9 @@ impl<'p, 'a> Pass<'p, 'a> {
             page = match ahead {
                 Ok(page) => page,
                 Err(error) => {
+                    if self.take(0, &before, out).await? {
+                        return Ok(());
+                    }
                     at = self.fall_back(&at, error)?;
                     asker.page(&at).await?
                 }
@@ -245,29 +249,47 @@ impl<'p, 'a> Pass<'p, 'a> {
         }
     }
 
-    /// Hands over what is made of a page, and the position behind it; says whether the end of the run was passed.
-    async fn take(
-        &mut self,
-        page: &Page,
-        is_end: bool,
-        before: &Position,
-        out: &mut Out,
-    ) -> Result<bool> {
-        let ready = self.ready.take();
-        let delivered = if let Take::Below { below, list } = self.makes {
-            hand_over(out, ready).await?;
-            self.below(page, below, list, out).await
-        } else {
-            // The rows of the page before go out while those of this one are decoded.
-            let (delivered, handed) = join(self.make(page), hand_over(out, ready)).await;
-            handed?;
-            delivered
+    /// Begins with a page.
+    fn start(&mut self, page: &Page, is_end: bool) -> Result<()> {
+        let begun = match self.makes {
+            Take::Rows => Begun::Rows(self.reader.decoder.start(page.records())?),
+            Take::Metrics => self.metrics(page)?,
+            Take::Identities => self.identities(page)?,
+            Take::Below { .. } => Begun::Below,
         };
+        self.flight.push_back(Flight {
+            page: page.clone(),
+            begun,
+            is_end,
+        });
+        Ok(())
+    }
+
+    /// Hands over the pages that were begun but for the newest `waiting` ones, each with the position behind it; says
+    /// whether the end of the run was passed.
+    async fn take(&mut self, waiting: usize, before: &Position, out: &mut Out) -> Result<bool> {
+        while self.flight.len() > waiting {
+            let Some(flight) = self.flight.pop_front() else {
+                break;
+            };
+            if self.land(flight, before, out).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn land(&mut self, flight: Flight, before: &Position, out: &mut Out) -> Result<bool> {
+        let Flight {
+            page,
+            begun,
+            is_end,
+        } = flight;
         let Delivered {
             batches,
             newest,
             count,
-        } = delivered?;
+        } = self.finish(&page, begun, out).await?;
         self.records += count;
         let position = &mut self.reader.position;
         position.at = position.at.max(newest).or(Some(self.reader.since));
@@ -284,11 +306,7 @@ impl<'p, 'a> Pass<'p, 'a> {
             self.reader.position.open = false;
         }
         if ends || count > 0 {
-            let mut batches = batches;
-            if batches.is_empty() {
-                batches.push(self.reader.empty());
-            }
-            self.ready = Some((batches, self.reader.position.state()?));
+            self.reader.give(out, batches).await?;
         }
         Ok(is_past)
     }
@@ -339,32 +357,40 @@ impl<'p, 'a> Pass<'p, 'a> {
         Ok(At::Start(start))
     }
 
-    async fn make(&mut self, page: &Page) -> Result<Delivered> {
-        match self.makes {
-            Take::Rows => self.rows(page).await,
-            Take::Metrics => self.metrics(page).await,
-            Take::Identities => self.identities(page).await,
-            Take::Below { .. } => Err(Error::bug("make rows of what is below a ticket")),
+    async fn finish(&mut self, page: &Page, begun: Begun, out: &mut Out) -> Result<Delivered> {
+        match begun {
+            Begun::Rows(decoding) => {
+                let decoded = self.reader.finish_page(page, decoding).await?;
+                let mut delivered = Delivered::default();
+                for Decoded { batch, seconds } in decoded {
+                    delivered.count += batch.num_rows() as u64;
+                    let newest = seconds.into_iter().flatten().max();
+                    delivered.newest = delivered.newest.max(newest);
+                    delivered.batches.push(batch);
+                }
+                Ok(delivered)
+            }
+            Begun::Made {
+                decoding,
+                newest,
+                count,
+            } => {
+                let (decoded, counts) = self.reader.decoder.finish(decoding).await?;
+                self.reader.note(&counts);
+                Ok(Delivered {
+                    batches: decoded.into_iter().map(|one| one.batch).collect(),
+                    newest,
+                    count,
+                })
+            }
+            Begun::Below => match self.makes {
+                Take::Below { below, list } => self.below(page, below, list, out).await,
+                _ => Err(Error::bug("read what is below a ticket")),
+            },
         }
     }
 
-    async fn rows(&mut self, page: &Page) -> Result<Delivered> {
-        let mut newest = None;
-        let mut count = 0;
-        let mut batches = Vec::new();
-        for Decoded { batch, seconds } in self.reader.decode_page(page).await? {
-            count += batch.num_rows() as u64;
-            newest = newest.max(seconds.into_iter().flatten().max());
-            batches.push(batch);
-        }
-        Ok(Delivered {
-            batches,
-            newest,
-            count,
-        })
-    }
-
-    async fn metrics(&mut self, page: &Page) -> Result<Delivered> {
+    fn metrics(&mut self, page: &Page) -> Result<Begun> {
         let mut records = Records::default();
         let (tickets, newest) = tickets(page)?;
         for ticket in &tickets {
@@ -374,16 +400,14 @@ impl<'p, 'a> Pass<'p, 'a> {
                 None => self.without_metrics += 1,
             }
         }
-        let count = tickets.len() as u64;
-        let batches = self.reader.batches(records.finish()).await?;
-        Ok(Delivered {
-            batches,
+        Ok(Begun::Made {
+            decoding: self.reader.decoder.start(records.finish())?,
             newest,
-            count,
+            count: tickets.len() as u64,
         })
     }
 
-    async fn identities(&mut self, page: &Page) -> Result<Delivered> {
+    fn identities(&mut self, page: &Page) -> Result<Begun> {
         #[derive(Deserialize)]
         struct User<'a> {
             #[serde(borrow, default)]
@@ -425,9 +449,8 @@ impl<'p, 'a> Pass<'p, 'a> {
                 .source(error));
             }
         }
-        let batches = self.reader.batches(records.finish()).await?;
-        Ok(Delivered {
-            batches,
+        Ok(Begun::Made {
+            decoding: self.reader.decoder.start(records.finish())?,
             newest,
             count,
         })
@@ -551,22 +574,29 @@ pub(super) async fn adaptive(
     }
 }
 
-/// Hands over batches, the last one with the state.
-async fn hand_over(out: &mut Out, ready: Option<(Vec<RecordBatch>, State)>) -> Result<()> {
-    let Some((mut batches, state)) = ready else {
-        return Ok(());
-    };
-    let last = batches.pop();
-    for batch in batches {
-        out.page(batch, None).await?;
-    }
-    match last {
-        Some(last) => out.page(last, Some(state)).await,
-        None => Ok(()),
-    }
+/// A page on its way to the engine.
+struct Flight {
+    page: Page,
+    begun: Begun,
+    is_end: bool,
+}
+
+/// What a page was begun with.
+enum Begun {
+    /// Its records, as they came.
+    Rows(Decoding),
+    /// Records that were made of it.
+    Made {
+        decoding: Decoding,
+        newest: Option<i64>,
+        count: u64,
+    },
+    /// Nothing: what is below its tickets is asked for when its turn comes.
+    Below,
 }
 
 /// What came of a page.
+#[derive(Default)]
 struct Delivered {
     batches: Vec<RecordBatch>,
     /// The newest stamp on it.

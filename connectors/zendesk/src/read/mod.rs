@@ -20,7 +20,7 @@ use overlock_kit::out::{Out, pages};
 use overlock_kit::rows::Counts;
 
 use crate::client::Client;
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Decoded, Decoder, Decoding};
 use crate::envelope::Page;
 use crate::source::Zendesk;
 use crate::state::Position;
@@ -178,6 +178,21 @@ impl<'a> Reader<'a> {
 
     fn note(&mut self, counts: &Counts) {
         self.lossy += counts.lossy_strings;
+    }
+
+    /// The rows of a page that was begun.
+    async fn finish_page(&mut self, page: &Page, decoding: Decoding) -> Result<Vec<Decoded>> {
+        match self.decoder.finish(decoding).await {
+            Ok((decoded, counts)) => {
+                self.note(&counts);
+                Ok(decoded)
+            }
+            Err(error) if error.kind() == ErrorKind::Data => match page.exact()? {
+                Some(exact) => self.decode(exact.records()).await,
+                None => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// The rows of records that stand for themselves, whatever their stamps.
