@@ -153,7 +153,7 @@ impl Desk {
         project.push('\n');
         let mut pipeline = "source = \"help\"\ndestination = \"lake\"\n".to_owned();
         for stream in &self.streams {
-            pipeline.push_str(&format!("\n[streams.{stream}]\n"));
+            pipeline.extend(["\n[streams.", stream, "]\n"]);
         }
         let folder = self.project.path();
         std::fs::create_dir_all(folder.join("pipelines")).unwrap();

@@ -1,11 +1,5 @@
 //! The real binary against an emulated Zendesk account: kills, faults, refused logins, plans, and the oracle.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "helpers of tests; the counts belong in the test's output"
-)]
-
 use std::time::{Duration, Instant};
 
 use overlock_sandbox::{Fault, Match, Random};
@@ -315,7 +309,7 @@ fn refused_logins_say_what_to_do_and_are_not_repeated() {
     let agent = |desk: &Desk| {
         desk.sandbox
             .emulator()
-            .behave(|behaviour| behaviour.is_agent = true)
+            .behave(|behaviour| behaviour.is_agent = true);
     };
     let desk = Desk::new(11, &["tickets"]);
     agent(&desk);
