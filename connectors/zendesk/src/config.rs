@@ -414,6 +414,10 @@ fn keys() -> Vec<Key> {
             "Address of the user of an API token, for api_token.",
         ),
         secret(
+            "auth.password",
+            "Not possible any more; it is only known so that the refusal can say so.",
+        ),
+        secret(
             "auth.api_token",
             "API token, for api_token. Zendesk ends these on 2027-04-30.",
         ),

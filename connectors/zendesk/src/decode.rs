@@ -153,7 +153,7 @@ impl Inner {
                     return Err(Error::new(
                         ErrorKind::Schema,
                         format!(
-                            "tell rows apart: Zendesk sent one of `{}` without `{key}`",
+                            "tell rows apart: Zendesk sent one of `{}` without a `{key}` that can be used",
                             self.spec.name
                         ),
                     )

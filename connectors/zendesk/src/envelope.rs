@@ -33,6 +33,7 @@ pub(crate) struct Paging {
     pub(crate) end_of_stream: Option<bool>,
     pub(crate) next_page: Option<String>,
     pub(crate) end_time: Option<i64>,
+    pub(crate) count: Option<u64>,
     pub(crate) meta: Option<Meta>,
 }
 
@@ -166,6 +167,7 @@ fn whole(body: &[u8], key: &str) -> Result<(Range<usize>, Paging)> {
         end_of_stream: take(object.get("end_of_stream"))?,
         next_page: take(object.get("next_page"))?,
         end_time: take(object.get("end_time"))?,
+        count: take(object.get("count"))?,
         meta: take(object.get("meta"))?,
     };
     Ok((start..start + records.len(), paging))

@@ -133,6 +133,8 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8]) -> Verdict {
             Meaning::Forbidden,
             "exports need an administrator's token; some streams need a larger plan or an add-on",
         ),
+        // Zendesk's own words are JSON: a page for people says nothing about a record.
+        404 | 410 if overlock_kit::http::is_html(headers, body) => Verdict::Retry { after: None },
         404 if code == "InvalidEndpoint" => fail(
             ErrorKind::NotFound,
             Meaning::NoEndpoint,

@@ -30,6 +30,12 @@ pub const HELD_BACK: Duration = Duration::from_secs(61);
 /// Pages of lists that bring nothing and are not the last one, before we no longer believe the server.
 pub const MAX_EMPTY_PAGES: u32 = 100;
 
+/// Empty pages of an export in a row; each costs one of ten calls a minute.
+pub const MAX_EMPTY_EXPORT_PAGES: u32 = 10;
+
+/// So many odd tickets on a page may be chance; if all of more are odd, it is not.
+pub const FEW: u64 = 5;
+
 /// Pages of one list; 10,000,000 rows.
 pub const MAX_LIST_PAGES: u32 = 100_000;
 
@@ -47,6 +53,9 @@ pub const SETTLE: Duration = Duration::from_secs(120);
 
 /// How long ago a ticket may have moved out of the sight of passes over tickets, one after the other.
 pub const LONGEST_CHASE: Duration = Duration::from_secs(7 * 86_400);
+
+/// Seconds that two of Zendesk's own clocks may differ.
+pub const CLOCKS: i64 = 300;
 
 /// A subdomain has 3 to 63 characters ("Creating an account").
 pub const SUBDOMAIN_CHARS: std::ops::RangeInclusive<usize> = 3..=63;

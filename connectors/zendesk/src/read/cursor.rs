@@ -220,7 +220,7 @@ impl<'p, 'a> Pass<'p, 'a> {
         loop {
             let next = Self::next(&page, &at)?;
             empty_pages = if page.is_empty() { empty_pages + 1 } else { 0 };
-            if empty_pages > limits::MAX_EMPTY_PAGES {
+            if empty_pages > limits::MAX_EMPTY_EXPORT_PAGES {
                 return Err(stuck("it sends only empty pages"));
             }
             if next.as_ref() == Some(&at) {
@@ -291,6 +291,9 @@ impl<'p, 'a> Pass<'p, 'a> {
             count,
         } = self.finish(&page, begun, out).await?;
         self.records += count;
+        // A stamp of the future is no place to go on from.
+        let now = self.reader.client().server_time().unwrap_or(i64::MAX);
+        let newest = newest.filter(|newest| *newest <= now);
         let position = &mut self.reader.position;
         position.at = position.at.max(newest).or(Some(self.reader.since));
         if let Some(cursor) = &page.paging.after_cursor {
@@ -342,10 +345,12 @@ impl<'p, 'a> Pass<'p, 'a> {
             return Err(error);
         }
         self.fell_back = true;
+        let now = self.reader.client().server_time().unwrap_or(i64::MAX);
         let start = self
             .reader
             .position
             .at
+            .filter(|at| *at <= now)
             .map_or(self.reader.since, |at| (at - 1).max(0));
         let start = start.min(self.reader.until.minus(limits::HELD_BACK).seconds());
         self.reader.client().warn(
@@ -364,7 +369,9 @@ impl<'p, 'a> Pass<'p, 'a> {
                 let mut delivered = Delivered::default();
                 for Decoded { batch, seconds } in decoded {
                     delivered.count += batch.num_rows() as u64;
-                    let newest = seconds.into_iter().flatten().max();
+                    let now = self.reader.client().server_time().unwrap_or(i64::MAX);
+                    let stamps = seconds.into_iter().flatten();
+                    let newest = stamps.filter(|second| *second <= now).max();
                     delivered.newest = delivered.newest.max(newest);
                     delivered.batches.push(batch);
                 }
@@ -393,13 +400,22 @@ impl<'p, 'a> Pass<'p, 'a> {
     fn metrics(&mut self, page: &Page) -> Result<Begun> {
         let mut records = Records::default();
         let (tickets, newest) = tickets(page)?;
+        let mut missing = 0;
         for ticket in &tickets {
             match ticket.metric_set {
                 Some(set) => records.push(set.get()),
                 None if ticket.is_deleted() => {}
-                None => self.without_metrics += 1,
+                None => missing += 1,
             }
         }
+        if records.len() == 0 && missing > limits::FEW {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("read metrics: Zendesk sent {missing} tickets that are not deleted, and none of their metrics"),
+            )
+            .hint("nothing is skipped: run again, and ask Zendesk if it stays so"));
+        }
+        self.without_metrics += missing;
         Ok(Begun::Made {
             decoding: self.reader.decoder.start(records.finish())?,
             newest,
@@ -470,7 +486,15 @@ impl<'p, 'a> Pass<'p, 'a> {
             .map(|ticket| ticket.id)
             .collect();
         let count = tickets.len() as u64;
-        self.gone += children::of_tickets(self.reader, &ids, below, list, out).await?;
+        let gone = children::of_tickets(self.reader, &ids, below, list, out).await?;
+        if gone > limits::FEW && gone == ids.len() as u64 {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("believe that all {gone} tickets of a page are gone, whose {list} were asked for"),
+            )
+            .hint("nothing is skipped: run again, and look at the permissions of this source's user"));
+        }
+        self.gone += gone;
         Ok(Delivered {
             batches: Vec::new(),
             newest,

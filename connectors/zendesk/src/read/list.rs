@@ -211,11 +211,14 @@ impl Listing {
                     .filter(|(key, _)| !self.rows.contains_key(*key))
                     .map(|(key, hash)| (key.clone(), *hash))
                     .collect();
-                if self.rows.is_empty() && gone.len() > 1 {
+                let is_left = self.rows.len() * 10 >= before.len();
+                if !is_left && gone.len() > 1 {
                     return Err(Error::new(
                         ErrorKind::Data,
                         format!(
-                            "believe an empty list: it had {} rows the last time, and all of them would be marked as deleted",
+                            "believe a list of {} rows: it had {} the last time, and {} of them would be marked as deleted",
+                            self.rows.len(),
+                            before.len(),
                             gone.len()
                         ),
                     )

@@ -105,6 +105,14 @@ impl<'a> Reader<'a> {
             .hint("leave `where` out of the stream's table, and choose rows where they are used"));
         }
         let since = request.since.or(source.start_date());
+        if since.is_some_and(|since| since > request.until) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("read `{name}` from a start in the future"),
+            )
+            .context("key", "start_date")
+            .hint("correct `start_date`, or --since"));
+        }
         Ok(Self {
             source,
             spec,

@@ -82,6 +82,8 @@ pub(super) async fn read(reader: &mut Reader<'_>, export: Export, out: &mut Out)
         page => page?,
     };
     loop {
+        let now = reader.client().server_time().unwrap_or(i64::MAX);
+        check_page(&page, export, now)?;
         let next = next(&page, start, export.list)?;
         let ahead: OptionFuture<_> = next.map(|next| asker.page(next)).into();
         let taken = take(reader, export, &page, &mut seen);
@@ -115,6 +117,38 @@ pub(super) async fn read(reader: &mut Reader<'_>, export: Export, out: &mut Out)
         start = next;
         page = ahead?;
     }
+}
+
+/// Refuses a page that sends fewer rows than it announces, or that ends in the future.
+fn check_page(page: &Page, export: Export, now: i64) -> Result<()> {
+    let rows = page.raw()?.len() as u64;
+    // Elsewhere the number may be that of all rows.
+    let is_of_page = matches!(export.list, "organizations" | "ticket_events");
+    if let Some(count) = page
+        .paging
+        .count
+        .filter(|count| is_of_page && *count > rows)
+    {
+        return Err(Error::new(
+            ErrorKind::Data,
+            format!(
+                "balance a page: Zendesk announced {count} {} and sent {rows}",
+                export.list
+            ),
+        ));
+    }
+    if page
+        .paging
+        .end_time
+        .is_some_and(|end| end > now.saturating_add(limits::CLOCKS))
+    {
+        return Err(Error::new(
+            ErrorKind::Data,
+            "go on from the end of a page: it lies in Zendesk's own future",
+        )
+        .hint("this is a problem at Zendesk: run again later; what was read is kept"));
+    }
+    Ok(())
 }
 
 /// Hashes of the rows of second `at`, those of an earlier read included if the second is the same.

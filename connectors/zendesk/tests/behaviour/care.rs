@@ -336,3 +336,85 @@ async fn hostile_values_keep_every_row() {
         assert!(lost.is_empty(), "{name}: {lost:?}");
     }
 }
+
+#[tokio::test]
+async fn a_wrong_stamp_and_a_refused_cursor_together_skip_nothing() {
+    let desk = Desk::small();
+    let client = desk.client(&json!({}));
+    let page = r#"{"tickets":[{"id":7,"status":"open","generated_timestamp":99999999999}],"after_url":null,"after_cursor":"b2xk","end_of_stream":true}"#;
+    desk.fault(
+        Match::path("*/incremental/tickets/cursor*").times(1),
+        Fault::json(200, page),
+    );
+    let first = client.read(&desk, "tickets", None).await.ok();
+    let refused = Fault::json(
+        404,
+        r#"{"error":"RecordNotFound","description":"Not found"}"#,
+    );
+    desk.fault(
+        Match::path("*/incremental/tickets/cursor*").times(1),
+        refused,
+    );
+    let second = client
+        .read(&desk, "tickets", Some(first.state()))
+        .await
+        .ok();
+    let ids = second.column("id");
+    assert!(desk.expected("tickets").keys().all(|key| ids.contains(key)));
+}
+
+#[tokio::test]
+async fn pages_that_announce_more_than_they_bring_or_end_in_the_future_are_refused() {
+    let desk = Desk::small();
+    for body in [
+        r#"{"organizations":[{"id":1,"updated_at":"2026-01-01T00:00:00Z"}],"count":2,"end_time":1767225600,"end_of_stream":true}"#,
+        r#"{"organizations":[{"id":1,"updated_at":"2026-01-01T00:00:00Z"}],"count":1,"end_time":99999999999,"end_of_stream":true}"#,
+    ] {
+        let client = desk.client(&json!({}));
+        desk.fault(
+            Match::path("*/incremental/organizations*").times(1),
+            Fault::json(200, body),
+        );
+        let reading = client.read(&desk, "organizations", None).await;
+        assert_eq!(reading.failed().kind(), ErrorKind::Data, "{body}");
+        assert!(reading.states.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_for_all_tickets_is_a_fault_and_not_a_fact() {
+    let desk = Desk::small();
+    let client = desk.client(&json!({"comments_mode": "per_ticket"}));
+    let gone = Fault::json(
+        404,
+        r#"{"error":"RecordNotFound","description":"Not found"}"#,
+    );
+    desk.fault(Match::path("*/comments*"), gone);
+    let comments = client.read(&desk, "ticket_comments", None).await;
+    assert_eq!(comments.failed().kind(), ErrorKind::Data);
+    assert!(comments.states.is_empty());
+    let tickets: Vec<String> = (1..9)
+        .map(|id| format!(r#"{{"id":{id},"status":"open","generated_timestamp":1700000000}}"#))
+        .collect();
+    let page = format!(
+        r#"{{"tickets":[{}],"after_url":null,"after_cursor":"YQ==","end_of_stream":true}}"#,
+        tickets.join(",")
+    );
+    desk.fault(
+        Match::path("*/incremental/tickets/cursor*").times(1),
+        Fault::json(200, page),
+    );
+    let metrics = client.read(&desk, "ticket_metrics", None).await;
+    assert_eq!(metrics.failed().kind(), ErrorKind::Data);
+    assert!(metrics.states.is_empty());
+}
+
+#[tokio::test]
+async fn a_start_in_the_future_is_refused() {
+    let desk = Desk::small();
+    let client = desk.client(&json!({"start_date": "2099-01-01T00:00:00Z"}));
+    for name in ["tickets", "organizations", "satisfaction_ratings"] {
+        let reading = client.read(&desk, name, None).await;
+        assert_eq!(reading.failed().kind(), ErrorKind::Config, "{name}");
+    }
+}
