@@ -167,20 +167,11 @@ async fn lacking(source: &Zendesk, wanted: &[&'static Spec]) -> Result<Missing> 
         match answer {
             Ok(()) => {}
             Err(error) => match Meaning::of(&error) {
-                Some(Meaning::Forbidden | Meaning::NoEndpoint) => {
-                    lacking.push((
-                        product,
-                        name,
-                        "not in this plan, or not for this user's role".to_owned(),
-                    ));
-                }
                 // A list that is not there; of a ticket it means that only the ticket is not.
-                Some(Meaning::NoRecord) if product != Product::SideConversations => {
-                    lacking.push((
-                        product,
-                        name,
-                        "not in this plan, or not for this user's role".to_owned(),
-                    ));
+                Some(Meaning::NoRecord) if product == Product::SideConversations => {}
+                Some(Meaning::Forbidden | Meaning::NoEndpoint | Meaning::NoRecord) => {
+                    let reason = "not in this plan, or not for this user's role".to_owned();
+                    lacking.push((product, name, reason));
                 }
                 Some(Meaning::Scope) => {
                     let reason = "the token lacks a scope for it: ask for `read`".to_owned();
@@ -228,17 +219,8 @@ async fn ask(source: &Zendesk, product: Product, name: Option<&'static str>) -> 
             _ => return Ok(()),
         },
     };
-    let mut attempt = 1;
-    loop {
-        match source.client().send(&ask).await {
-            Ok(_) => return Ok(()),
-            Err(error) if Meaning::of(&error) == Some(Meaning::TooLarge) => {
-                source.client().http().retry(None, attempt, error).await?;
-                attempt += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    // That there is an answer is all that is asked.
+    source.client().read(&ask, |_| Ok(())).await
 }
 
 async fn any_ticket(source: &Zendesk) -> Result<Option<i64>> {

@@ -9,7 +9,7 @@ use overlock_core::{Error, ErrorKind, Result, StreamName};
 use overlock_kit::out::Out;
 
 use super::Reader;
-use super::cursor::Records;
+use super::records::Records;
 use crate::client::{Ask, Bucket, Client};
 use crate::envelope::Page;
 use crate::errors::Meaning;

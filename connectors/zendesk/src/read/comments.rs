@@ -12,8 +12,8 @@ use overlock_kit::out::Out;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::cursor::{self, Records};
-use super::{Reader, time};
+use super::records::Records;
+use super::{Reader, cursor, time};
 use crate::config::CommentsMode;
 use crate::envelope::Page;
 

@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 use super::Reader;
 use super::children::{Next, all, follow};
-use super::cursor::{Records, adaptive};
+use super::cursor::adaptive;
+use super::records::Records;
 use crate::client::{Ask, Bucket};
 use crate::columns::Deleted;
 use crate::decode;

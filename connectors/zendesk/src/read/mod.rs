@@ -7,6 +7,7 @@ mod children;
 mod comments;
 mod cursor;
 mod list;
+mod records;
 mod since;
 mod time;
 

@@ -418,3 +418,42 @@ async fn a_start_in_the_future_is_refused() {
         assert_eq!(reading.failed().kind(), ErrorKind::Config, "{name}");
     }
 }
+
+#[tokio::test]
+async fn streams_of_a_run_keep_asking_for_the_same_sideloads() {
+    let desk = Desk::small();
+    let client = desk.client(&json!({"page_size": 10}));
+    let catalog = client
+        .discover(&["users", "user_identities"])
+        .await
+        .unwrap();
+    let stream = |name: &str| Arc::clone(catalog.get(name).unwrap());
+    // A page that leads nowhere: both streams end, and are read again.
+    let broken = r#"{"users":[],"after_url":null,"after_cursor":null,"end_of_stream":false}"#;
+    desk.fault(
+        Match::path("*/users/cursor*").times(2),
+        Fault::json(200, broken),
+    );
+    for name in ["user_identities", "users"] {
+        let reading = client.read_stream(&desk, &stream(name), None).await;
+        assert_eq!(reading.failed().kind(), ErrorKind::Data, "{name}");
+    }
+    for name in ["users", "user_identities"] {
+        let ids = client
+            .read_stream(&desk, &stream(name), None)
+            .await
+            .ok()
+            .column("id");
+        assert!(
+            desk.expected(name).keys().all(|key| ids.contains(key)),
+            "{name}"
+        );
+    }
+    let asked = desk.sandbox.requests();
+    let exports = asked.iter().filter(|one| one.path.contains("users/cursor"));
+    assert!(
+        exports
+            .into_iter()
+            .all(|one| one.query.contains("include=identities"))
+    );
+}

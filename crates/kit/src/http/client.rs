@@ -389,3 +389,78 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use overlock_core::{Clock, Events, Proxy, Redactor, Secret};
+
+    use super::super::api::PlainApi;
+    use super::super::auth::{LoginClient, Token};
+    use super::*;
+
+    #[derive(Debug)]
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::EPOCH
+        }
+    }
+
+    struct Always(Url);
+
+    #[async_trait]
+    impl Auth for Always {
+        async fn login(&self, _: &LoginClient<'_>) -> Result<Token> {
+            Ok(Token {
+                authorization: Secret::new("Bearer good-for-half-an-hour"),
+                base: self.0.clone(),
+            })
+        }
+    }
+
+    fn client() -> Http {
+        let base = Url::parse("http://127.0.0.1:9").unwrap();
+        let cx = Context {
+            work_dir: std::path::PathBuf::new(),
+            events: Events::none(),
+            clock: Arc::new(Still),
+            redactor: Redactor::default(),
+            proxy: Proxy::default(),
+            max_api_calls: None,
+            ca_file: None,
+        };
+        let settings = HttpSettings {
+            origins: Origins {
+                configured: vec![base.clone()],
+                ..Origins::default()
+            },
+            ..HttpSettings::default()
+        };
+        Http::new(settings, Arc::new(Always(base)), Arc::new(PlainApi), &cx).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_outlives_many_tokens_of_half_an_hour() {
+        let http = client();
+        let inner = &http.0;
+        for number in 1..=20 {
+            let worn = (number > 1).then_some(number - 1);
+            let session = inner.sessions.get(inner, worn).await.unwrap();
+            assert_eq!(session.number, number);
+            crate::sleep(Duration::from_secs(1_800)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_refused_at_once_is_not_asked_for_again_and_again() {
+        let http = client();
+        let inner = &http.0;
+        for worn in [None, Some(1)] {
+            assert!(inner.sessions.get(inner, worn).await.is_ok());
+        }
+        let refused = inner.sessions.get(inner, Some(2)).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Auth);
+    }
+}
