@@ -198,10 +198,7 @@ impl Auth for Login {
             })?,
         };
         let authorization = Secret::new(format!("Bearer {}", answer.access_token.expose()));
-        Ok(Token {
-            authorization,
-            base,
-        })
+        Ok(Token::authorization(authorization, base))
     }
 }
 

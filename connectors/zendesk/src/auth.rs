@@ -226,10 +226,7 @@ impl Auth for Login {
         if let Some((_, value)) = authorization.expose().split_once(' ') {
             client.learn(value);
         }
-        Ok(Token {
-            authorization,
-            base: self.base.clone(),
-        })
+        Ok(Token::authorization(authorization, self.base.clone()))
     }
 }
 

@@ -176,10 +176,10 @@ impl Auth for Login {
             .post_form(&url, &[("password", PASSWORD)], true)
             .await?;
         let body: std::collections::HashMap<String, String> = response.json()?;
-        Ok(Token {
-            authorization: Secret::new(format!("Bearer {}", body["token"])),
-            base: self.0.clone(),
-        })
+        Ok(Token::authorization(
+            Secret::new(format!("Bearer {}", body["token"])),
+            self.0.clone(),
+        ))
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
-use overlock_core::{Error, ErrorKind, Event, Result, Secret, crash_point};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use overlock_core::{Error, ErrorKind, Event, Result, crash_point};
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
 use super::api::Verdict;
+use super::auth::Token;
 use super::body::{Body, Watch, watched};
 use super::client::Inner;
 use super::inflate::{Caps, Encoding};
@@ -45,7 +46,8 @@ pub(super) enum Outcome {
 pub(super) struct Attempt<'a> {
     pub(super) request: &'a Request,
     pub(super) url: Url,
-    pub(super) authorization: Option<&'a Secret>,
+    /// What authorises it; nothing for logins and for other hosts.
+    pub(super) token: Option<&'a Token>,
     pub(super) open: bool,
     /// Logins answer with any status below 500; their [`Auth`] says what it means.
     pub(super) login: bool,
@@ -298,8 +300,9 @@ impl Inner {
     fn headers(attempt: &Attempt<'_>) -> Result<HeaderMap> {
         let mut headers = attempt.request.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(authorization) = attempt.authorization {
-            let mut value = HeaderValue::from_str(authorization.expose()).map_err(|_| {
+        let credentials = attempt.token.map(|token| &token.headers);
+        for (name, value) in credentials.into_iter().flatten() {
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
                 Error::new(
                     ErrorKind::Config,
                     "use the source's credentials: they have characters that no header may have",
@@ -307,7 +310,7 @@ impl Inner {
                 .hint("look for a line break or a blank at the end of the secret")
             })?;
             value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
+            headers.insert(HeaderName::from_static(name), value);
         }
         Ok(headers)
     }

@@ -20,10 +20,20 @@ use super::request::{Request, Response};
 
 /// What authorises requests, and where they go.
 pub struct Token {
-    /// The value of the header `Authorization`, such as `Bearer ...`.
-    pub authorization: Secret,
+    /// Headers that carry it, such as `authorization: Bearer ...`; names in small letters.
+    pub headers: Vec<(&'static str, Secret)>,
     /// The origin of the API. Must be one of the client's [`Origins`](super::Origins).
     pub base: Url,
+}
+
+impl Token {
+    /// A token in the header `Authorization`.
+    pub fn authorization(value: Secret, base: Url) -> Self {
+        Self {
+            headers: vec![("authorization", value)],
+            base,
+        }
+    }
 }
 
 impl fmt::Debug for Token {
@@ -67,10 +77,8 @@ impl fmt::Debug for StaticAuth {
 #[async_trait]
 impl Auth for StaticAuth {
     async fn login(&self, _: &LoginClient<'_>) -> Result<Token> {
-        Ok(Token {
-            authorization: Secret::new(self.authorization.expose()),
-            base: self.base.clone(),
-        })
+        let authorization = Secret::new(self.authorization.expose());
+        Ok(Token::authorization(authorization, self.base.clone()))
     }
 }
 
@@ -216,10 +224,12 @@ impl Sessions {
             }
         };
         inner.origins.check(&token.base)?;
-        let value = token.authorization.expose();
-        inner.cx.redactor.learn(value);
-        if let Some((_, credentials)) = value.split_once(' ') {
-            inner.cx.redactor.learn(credentials);
+        for (_, value) in &token.headers {
+            let value = value.expose();
+            inner.cx.redactor.learn(value);
+            if let Some((_, credentials)) = value.split_once(' ') {
+                inner.cx.redactor.learn(credentials);
+            }
         }
         let session = Arc::new(Session { token, number });
         state.session = Some(Arc::clone(&session));

@@ -78,6 +78,31 @@ impl Body {
         self.encoding
     }
 
+    /// The same body, whose bytes are a file of this encoding, whatever the wire did to them on top.
+    #[must_use]
+    pub fn as_file(mut self, encoding: Encoding) -> Self {
+        if self.encoding == Encoding::Identity {
+            self.encoding = encoding;
+            return self;
+        }
+        let (status, headers, caps) = (self.status, self.headers.clone(), self.caps);
+        let inflater = self.inflater();
+        let chunks =
+            futures::stream::try_unfold((self, inflater), |(mut body, mut inflater)| async {
+                let Some(chunk) = body.chunk().await? else {
+                    inflater.finish()?;
+                    return Ok(None);
+                };
+                let mut bytes = Vec::new();
+                inflater.push(&chunk, |piece| {
+                    bytes.extend_from_slice(piece);
+                    Ok(())
+                })?;
+                Ok(Some((Bytes::from(bytes), (body, inflater))))
+            });
+        Self::new(status, headers, encoding, caps, chunks)
+    }
+
     /// An inflater that fits this body; feed it with every chunk, then call its `finish`.
     pub fn inflater(&self) -> Inflater {
         Inflater::new(self.encoding, self.caps)
@@ -116,7 +141,7 @@ impl Body {
         let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         match self.encoding {
             Encoding::Identity => length.unwrap_or(0).min(MOST_ANNOUNCED),
-            Encoding::Gzip => 0,
+            Encoding::Gzip | Encoding::GzipFile | Encoding::ZipFile => 0,
         }
     }
 }

@@ -203,14 +203,19 @@ impl Inner {
         let mut worn: Option<u32> = None;
         loop {
             self.check_quota()?;
-            let session = self.sessions.get(self, worn).await?;
-            let outcome = self.try_once(request, &session, open).await;
+            let (outcome, number) = match &request.elsewhere {
+                Some(url) => (self.try_elsewhere(request, url, open).await, 0),
+                None => {
+                    let session = self.sessions.get(self, worn).await?;
+                    (self.try_once(request, &session, open).await, session.number)
+                }
+            };
             let (error, after, gate) = match outcome {
                 Outcome::Done(got) => return Ok(got),
                 Outcome::Fail(error) => return Err(error),
-                Outcome::Worn(error) if worn.is_some() => return Err(error),
+                Outcome::Worn(error) if worn.is_some() || number == 0 => return Err(error),
                 Outcome::Worn(_) => {
-                    worn = Some(session.number);
+                    worn = Some(number);
                     self.emit_retry(
                         request.stream.as_ref(),
                         attempt,
@@ -250,7 +255,25 @@ impl Inner {
         let attempt = Attempt {
             request,
             url,
-            authorization: Some(&session.token.authorization),
+            token: Some(&session.token),
+            open,
+            login: false,
+        };
+        self.attempt(attempt).await
+    }
+
+    /// Asks another host of the source's origins, without any credentials: a signed URL is one in itself.
+    async fn try_elsewhere(&self, request: &Request, url: &Url, open: bool) -> Outcome {
+        if let Err(error) = self.origins.check(url) {
+            return Outcome::Fail(error);
+        }
+        if let Some(query) = url.query() {
+            self.cx.redactor.learn(query);
+        }
+        let attempt = Attempt {
+            request,
+            url: url.clone(),
+            token: None,
             open,
             login: false,
         };
@@ -282,7 +305,7 @@ impl Inner {
                 .attempt(Attempt {
                     request: &request,
                     url: url.clone(),
-                    authorization: None,
+                    token: None,
                     open: false,
                     login: true,
                 })
@@ -414,7 +437,7 @@ mod tests {
     impl Auth for Always {
         async fn login(&self, _: &LoginClient<'_>) -> Result<Token> {
             Ok(Token {
-                authorization: Secret::new("Bearer good-for-half-an-hour"),
+                headers: vec![("authorization", Secret::new("Bearer good-for-half-an-hour"))],
                 base: self.0.clone(),
             })
         }

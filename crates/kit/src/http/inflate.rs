@@ -1,12 +1,14 @@
 //! Decompression that trusts nobody: in small pieces, capped in size and ratio, and over only when the
 //! stream itself says so.
 //!
-//! A body has exactly one gzip member. A cut stream, a wrong checksum or length, bytes after the end and a
+//! A compressed body has exactly one gzip member; a file may have several. A cut stream, a wrong checksum or length, bytes after the end and a
 //! second member are errors: each of them may hide lost rows. (flate2's readers differ here: `GzDecoder`
 //! ignores what follows the first member, `MultiGzDecoder` accepts a second one.)
 
 use flate2::{Decompress, FlushDecompress, Status};
 use overlock_core::{Error, ErrorKind, Result};
+
+use super::zip::Zip;
 
 /// How a body is encoded on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +18,10 @@ pub enum Encoding {
     Identity,
     /// One gzip member.
     Gzip,
+    /// A gzip file: one member or several.
+    GzipFile,
+    /// A zip archive of one file.
+    ZipFile,
 }
 
 /// How much a body may grow.
@@ -48,30 +54,47 @@ const WINDOW_BITS: u8 = 15;
 
 /// Turns the bytes of a body on the wire into the bytes that were meant. Pure: no I/O, no threads.
 pub struct Inflater {
-    gzip: Option<Box<Decompress>>,
+    kind: Kind,
     caps: Caps,
     bytes_in: u64,
     bytes_out: u64,
-    ended: bool,
     piece: Vec<u8>,
+}
+
+enum Kind {
+    Identity,
+    Gzip {
+        member: Box<Decompress>,
+        ended: bool,
+        /// Another member may follow.
+        several: bool,
+    },
+    Zip(Box<Zip>),
 }
 
 impl Inflater {
     /// Starts at the first byte of a body.
     pub fn new(encoding: Encoding, caps: Caps) -> Self {
-        let (gzip, piece) = match encoding {
-            Encoding::Identity => (None, Vec::new()),
-            Encoding::Gzip => (
-                Some(Box::new(Decompress::new_gzip(WINDOW_BITS))),
-                vec![0; PIECE_BYTES],
-            ),
+        let gzip = |several| Kind::Gzip {
+            member: Box::new(Decompress::new_gzip(WINDOW_BITS)),
+            ended: false,
+            several,
+        };
+        let kind = match encoding {
+            Encoding::Identity => Kind::Identity,
+            Encoding::Gzip => gzip(false),
+            Encoding::GzipFile => gzip(true),
+            Encoding::ZipFile => Kind::Zip(Box::new(Zip::new())),
+        };
+        let piece = match kind {
+            Kind::Identity => Vec::new(),
+            _ => vec![0; PIECE_BYTES],
         };
         Self {
-            gzip,
+            kind,
             caps,
             bytes_in: 0,
             bytes_out: 0,
-            ended: false,
             piece,
         }
     }
@@ -88,7 +111,7 @@ impl Inflater {
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         self.bytes_in = self.bytes_in.saturating_add(input.len() as u64);
-        let Some(gzip) = &mut self.gzip else {
+        if matches!(self.kind, Kind::Identity) {
             self.bytes_out = self.bytes_in;
             self.caps.check(self.bytes_in, self.bytes_out, false)?;
             return if input.is_empty() {
@@ -96,33 +119,20 @@ impl Inflater {
             } else {
                 take(input)
             };
-        };
+        }
         loop {
-            if self.ended {
-                return if input.is_empty() {
-                    Ok(())
-                } else {
-                    Err(damaged("bytes follow the end of the gzip stream"))
-                };
-            }
-            let (in_before, out_before) = (gzip.total_in(), gzip.total_out());
-            let status = gzip
-                .decompress(input, &mut self.piece, FlushDecompress::None)
-                .map_err(|_| damaged("the gzip stream is damaged"))?;
-            let consumed = to_usize(gzip.total_in() - in_before);
-            let produced = to_usize(gzip.total_out() - out_before);
-            input = input.get(consumed..).unwrap_or_default();
-            self.bytes_out = gzip.total_out();
+            let (used, made) = self.kind.step(input, &mut self.piece)?;
+            input = input.get(used..).unwrap_or_default();
+            self.bytes_out = self.bytes_out.saturating_add(made as u64);
             self.caps.check(self.bytes_in, self.bytes_out, true)?;
-            if produced > 0 {
-                take(self.piece.get(..produced).unwrap_or_default())?;
+            if made > 0 {
+                take(self.piece.get(..made).unwrap_or_default())?;
             }
-            self.ended = status == Status::StreamEnd;
-            if !self.ended && produced < self.piece.len() && input.is_empty() {
+            if input.is_empty() && made < self.piece.len() {
                 return Ok(());
             }
-            if !self.ended && consumed == 0 && produced == 0 {
-                return Err(damaged("the gzip stream is damaged"));
+            if used == 0 && made == 0 {
+                return Err(damaged("the compressed stream is damaged"));
             }
         }
     }
@@ -132,10 +142,11 @@ impl Inflater {
     /// # Errors
     /// `Unavailable` if the stream is not at its end.
     pub fn finish(&self) -> Result<()> {
-        if self.gzip.is_some() && !self.ended {
-            return Err(damaged("the gzip stream is cut"));
+        match &self.kind {
+            Kind::Gzip { ended: false, .. } => Err(damaged("the gzip stream is cut")),
+            Kind::Zip(zip) => zip.finish(),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Bytes handed on so far.
@@ -144,12 +155,45 @@ impl Inflater {
     }
 }
 
+impl Kind {
+    /// Takes some input; returns how much of it was used and how much of `piece` was filled.
+    fn step(&mut self, input: &[u8], piece: &mut [u8]) -> Result<(usize, usize)> {
+        let (member, ended, several) = match self {
+            Self::Identity => return Ok((0, 0)),
+            Self::Zip(zip) => return zip.step(input, piece),
+            Self::Gzip {
+                member,
+                ended,
+                several,
+            } => (member, ended, *several),
+        };
+        if *ended && !input.is_empty() {
+            if !several {
+                return Err(damaged("bytes follow the end of the gzip stream"));
+            }
+            **member = Decompress::new_gzip(WINDOW_BITS);
+            *ended = false;
+        }
+        if *ended {
+            return Ok((0, 0));
+        }
+        let (in_before, out_before) = (member.total_in(), member.total_out());
+        let status = member
+            .decompress(input, piece, FlushDecompress::None)
+            .map_err(|_| damaged("the gzip stream is damaged"))?;
+        *ended = status == Status::StreamEnd;
+        Ok((
+            to_usize(member.total_in() - in_before),
+            to_usize(member.total_out() - out_before),
+        ))
+    }
+}
+
 impl std::fmt::Debug for Inflater {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Inflater")
             .field("bytes_in", &self.bytes_in)
             .field("bytes_out", &self.bytes_out)
-            .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
 }
@@ -176,7 +220,7 @@ fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn damaged(why: &str) -> Error {
+pub(super) fn damaged(why: &str) -> Error {
     Error::new(ErrorKind::Unavailable, format!("receive an answer: {why}"))
         .hint("the connection or a proxy damaged it; try again later")
 }
@@ -230,7 +274,11 @@ mod tests {
     }
 
     fn inflate(wire: &[u8], chunk: usize, caps: Caps) -> Result<Vec<u8>> {
-        let mut inflater = Inflater::new(Encoding::Gzip, caps);
+        inflate_as(Encoding::Gzip, wire, chunk, caps)
+    }
+
+    fn inflate_as(encoding: Encoding, wire: &[u8], chunk: usize, caps: Caps) -> Result<Vec<u8>> {
+        let mut inflater = Inflater::new(encoding, caps);
         let mut out = Vec::new();
         for piece in wire.chunks(chunk) {
             inflater.push(piece, |bytes| {
@@ -302,6 +350,84 @@ mod tests {
         // Nested: what comes out is not unpacked again, so it stays as small as it is.
         let nested = gzip(&wire);
         assert!(inflate(&nested, 4_096, Caps::new(1 << 20)).unwrap() == wire);
+    }
+
+    #[test]
+    fn a_gzip_file_may_have_several_members_and_every_cut_is_noticed() {
+        let (first, second) = (gzip(b"\"Id\"\n"), gzip(b"\"001\"\n"));
+        let wire = [first.clone(), second].concat();
+        let file = |wire: &[u8], chunk| inflate_as(Encoding::GzipFile, wire, chunk, Caps::new(99));
+        for chunk in [1, 7, first.len(), usize::MAX] {
+            assert_eq!(file(&wire, chunk).unwrap(), b"\"Id\"\n\"001\"\n");
+            for cut in (0..wire.len()).filter(|cut| *cut != first.len()) {
+                assert!(file(&wire[..cut], chunk).is_err(), "cut at {cut}");
+            }
+            for tail in [&b"\0\0"[..], b"x"] {
+                assert!(file(&[&wire, tail].concat(), chunk).is_err());
+            }
+        }
+    }
+
+    /// An archive of one file, with its sizes behind it as a writer does that cannot seek.
+    fn zip(data: &[u8]) -> Vec<u8> {
+        let mut encoder =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(data).unwrap();
+        let body = encoder.finish().unwrap();
+        let sizes = [
+            crc32fast::hash(data).to_le_bytes(),
+            u32::try_from(body.len()).unwrap().to_le_bytes(),
+            u32::try_from(data.len()).unwrap().to_le_bytes(),
+        ]
+        .concat();
+        let name = b"../result.csv";
+        let length = u16::try_from(name.len()).unwrap().to_le_bytes();
+        let mut wire = b"PK\x03\x04\x14\0\x08\0\x08\0\0\0\0\0".to_vec();
+        wire.extend([0; 12]);
+        wire.extend(length);
+        wire.extend([0, 0]);
+        wire.extend(name);
+        wire.extend(body);
+        wire.extend(b"PK\x07\x08");
+        wire.extend(&sizes);
+        wire.extend(b"PK\x01\x02\x14\0\x14\0\x08\0\x08\0\0\0\0\0");
+        wire.extend(&sizes);
+        wire.extend(length);
+        wire.extend([0; 16]);
+        wire.extend(name);
+        wire.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+        wire.extend([0; 10]);
+        wire
+    }
+
+    #[test]
+    fn a_zip_archive_has_one_file_and_every_cut_and_flipped_byte_of_it_is_noticed() {
+        // covers: I19
+        let data = sample();
+        let wire = zip(&data);
+        let open =
+            |wire: &[u8], chunk| inflate_as(Encoding::ZipFile, wire, chunk, Caps::new(1 << 20));
+        for chunk in [1, 7, 4_096, usize::MAX] {
+            assert!(open(&wire, chunk).unwrap() == data, "{chunk}");
+        }
+        for cut in 0..wire.len() {
+            assert!(open(&wire[..cut], 997).is_err(), "cut at {cut}");
+        }
+        // The body, and checksum and sizes in the directory; times and attributes mean nothing.
+        let directory = wire.len() - 22 - 13 - 46;
+        for at in (43..directory - 16)
+            .step_by(13)
+            .chain(directory + 16..directory + 20)
+        {
+            let mut bad = wire.clone();
+            bad[at] ^= 1;
+            assert!(open(&bad, 997).is_err(), "byte {at}");
+        }
+        let twice = [wire.clone(), wire].concat();
+        assert!(open(&twice, 997).is_err());
+        assert!(open(b"\"Id\"\n", 99).is_err());
+        let bomb = zip(&vec![0; 2 << 20]);
+        assert_eq!(open(&bomb, 997).unwrap_err().kind(), ErrorKind::Data);
     }
 
     #[test]

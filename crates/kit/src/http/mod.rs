@@ -24,6 +24,7 @@ mod inflate;
 mod origin;
 mod proxy;
 mod request;
+mod zip;
 
 pub use answer::{begins_like_html, describe, is_html, refusal};
 pub use api::{Api, PlainApi, Quota, Rate, Verdict, classify_by_status};

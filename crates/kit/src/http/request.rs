@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use overlock_core::{Error, ErrorKind, Result, StreamName};
 use serde::de::DeserializeOwned;
+use url::Url;
 
 use super::answer;
 
@@ -24,6 +25,7 @@ pub enum Class {
 pub struct Request {
     pub(super) method: Method,
     pub(super) path: String,
+    pub(super) elsewhere: Option<Url>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     pub(super) stream: Option<StreamName>,
@@ -41,6 +43,7 @@ impl Request {
         Self {
             method,
             path: path.into(),
+            elsewhere: None,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             stream: None,
@@ -55,6 +58,13 @@ impl Request {
     /// `GET path`.
     pub fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// `GET url`, a signed URL that the service gave, on any of the source's origins and without its credentials.
+    pub fn get_signed(url: Url) -> Self {
+        let mut request = Self::get(url.path());
+        request.elsewhere = Some(url);
+        request
     }
 
     /// `DELETE path`.

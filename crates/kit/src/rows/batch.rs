@@ -200,8 +200,10 @@ impl Builder {
             }
             if target.is_unknown() {
                 let keep_empty = !self.options.empty_is_null;
+                let null = self.options.null_text.as_deref().map(str::as_bytes);
                 for (row, field) in block.column(position).enumerate() {
-                    if keep_empty || !field.is_empty() {
+                    let is_null = null.is_some() && field.plain() == null;
+                    if !is_null && (keep_empty || !field.is_empty()) {
                         self.misfits
                             .push((super::column::index(row), super::column::index(position)));
                     }

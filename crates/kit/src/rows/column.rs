@@ -15,7 +15,7 @@ use base64::Engine as _;
 use overlock_core::stream::is_json;
 use overlock_core::{Error, Result};
 
-use super::scan::Block;
+use super::scan::{Block, Field as CsvField};
 use super::text::{copy_json, is_deep, unescape, write_string};
 use super::{Counts, Options, date, decimal, float, integer, time, timestamp};
 
@@ -82,15 +82,16 @@ impl<T: Copy + Default> Fixed<T> {
         &mut self,
         block: &Block<'_>,
         position: usize,
-        max: usize,
+        options: &Options,
         misfits: &mut Vec<(u32, u32)>,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) {
+        let max = options.max_value_bytes;
         self.values.reserve(block.rows());
         self.valid.clear();
         for (row, field) in block.column(position).enumerate() {
             let value = field.short(max).and_then(&parse);
-            if value.is_none() && !field.is_empty() {
+            if value.is_none() && !is_null(&field, options) {
                 misfits.push((index(row), index(position)));
             }
             self.values.push(value.unwrap_or_default());
@@ -98,6 +99,15 @@ impl<T: Copy + Default> Fixed<T> {
         }
         append_valid(&mut self.nulls, &self.valid);
     }
+}
+
+/// Whether a CSV field of a column that is not text stands for nothing.
+fn is_null(field: &CsvField<'_>, options: &Options) -> bool {
+    field.is_empty()
+        || options
+            .null_text
+            .as_deref()
+            .is_some_and(|null| field.plain() == Some(null.as_bytes()))
 }
 
 /// Appends the validity of a block; most have no null at all.
@@ -152,10 +162,11 @@ impl Text {
         &mut self,
         block: &Block<'_>,
         position: usize,
-        max: usize,
-        empty_is_null: bool,
+        options: &Options,
         misfits: &mut Vec<(u32, u32)>,
     ) {
+        let (max, empty_is_null) = (options.max_value_bytes, options.empty_is_null);
+        let null = options.null_text.as_deref().map(str::as_bytes);
         let rows = block.rows();
         let data = block.data();
         let bytes: usize = block.column(position).map(|field| field.raw_len()).sum();
@@ -176,8 +187,12 @@ impl Text {
                 } else if let Some(target) = self.values.get_mut(end..end + plain.len()) {
                     target.copy_from_slice(plain);
                 }
-                end += plain.len();
-                is_valid = !plain.is_empty() || !empty_is_null;
+                if null.is_some() && Some(plain) == null {
+                    is_valid = false;
+                } else {
+                    end += plain.len();
+                    is_valid = !plain.is_empty() || !empty_is_null;
+                }
             } else if field.len() > max {
                 is_valid = false;
                 misfits.push((index(row), index(position)));
@@ -362,37 +377,38 @@ impl Column {
             Self::Boolean(values, nulls) => {
                 for (row, field) in block.column(position).enumerate() {
                     let value = field.short(max).and_then(boolean);
-                    if value.is_none() && !field.is_empty() {
+                    if value.is_none() && !is_null(&field, options) {
                         misfits.push((index(row), index(position)));
                     }
                     values.append(value.unwrap_or(false));
                     nulls.append(value.is_some());
                 }
             }
-            Self::Integer(fixed) => fixed.extend(block, position, max, misfits, integer),
-            Self::Float(fixed) => fixed.extend(block, position, max, misfits, float),
+            Self::Integer(fixed) => fixed.extend(block, position, options, misfits, integer),
+            Self::Float(fixed) => fixed.extend(block, position, options, misfits, float),
             Self::Decimal(fixed, precision, scale) => {
                 let (precision, scale) = (*precision, *scale);
-                fixed.extend(block, position, max, misfits, |text| {
+                fixed.extend(block, position, options, misfits, |text| {
                     decimal(text, precision, scale)
                 });
             }
-            Self::Date(fixed) => fixed.extend(block, position, max, misfits, date),
+            Self::Date(fixed) => fixed.extend(block, position, options, misfits, date),
             Self::Timestamp(fixed, _) => {
                 let zoneless = options.zoneless_is_utc;
-                fixed.extend(block, position, max, misfits, |text| {
-                    timestamp(text, zoneless)
+                let zone = options.bare_date_zone;
+                fixed.extend(block, position, options, misfits, |text| {
+                    timestamp(text, zoneless).or_else(|| time::midnight(date(text)?, zone?))
                 });
             }
             Self::Text(text) => {
-                text.extend(block, position, max, options.empty_is_null, misfits);
+                text.extend(block, position, options, misfits);
             }
             Self::Json(text) => {
                 let mut scratch = Vec::new();
                 for (row, field) in block.column(position).enumerate() {
                     scratch.clear();
                     field.unescape(&mut scratch);
-                    if field.is_empty() {
+                    if is_null(&field, options) {
                         text.push_nulls(1);
                     } else if field.len() > max || !is_valid_json(&scratch) {
                         text.push_nulls(1);
@@ -404,7 +420,7 @@ impl Column {
             }
             Self::Binary(text) => {
                 for (row, field) in block.column(position).enumerate() {
-                    if field.is_empty() {
+                    if is_null(&field, options) {
                         text.push_nulls(1);
                     } else if !field
                         .short(max)

@@ -5,6 +5,7 @@
 //! order them as it likes. A page that does not keep to its own header is refused as a whole: nobody can tell which
 //! of its values belong where.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use arrow::array::RecordBatch;
@@ -112,7 +113,9 @@ impl CsvDecoder {
         })
     }
 
-    pub(super) fn feed_into(&mut self, mut bytes: &[u8], sink: Sink<'_>) -> Result<()> {
+    pub(super) fn feed_into(&mut self, bytes: &[u8], sink: Sink<'_>) -> Result<()> {
+        let bytes = self.strip(bytes);
+        let mut bytes = &*bytes;
         while !bytes.is_empty() {
             let taken = match self.stage {
                 Stage::Mark(seen) => self.take_mark(seen, bytes),
@@ -125,6 +128,16 @@ impl CsvDecoder {
             bytes = bytes.get(taken..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// The bytes without U+0000, if that is wanted.
+    fn strip<'b>(&mut self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+        if !self.builder.options.strip_nul || memchr::memchr(0, bytes).is_none() {
+            return Cow::Borrowed(bytes);
+        }
+        let kept: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != 0).collect();
+        self.total.nul_stripped += (bytes.len() - kept.len()) as u64;
+        Cow::Owned(kept)
     }
 
     pub(super) fn finish_into(&mut self, sink: Sink<'_>) -> Result<Counts> {
@@ -180,7 +193,11 @@ impl CsvDecoder {
             field.unescape(&mut name);
             let name = String::from_utf8(name)
                 .map_err(|_| refuse("read a CSV header: a name is not UTF-8"))?;
-            header.push(name);
+            let renamed = &self.builder.options.renamed;
+            let known = renamed
+                .iter()
+                .find(|(from, _)| from.eq_ignore_ascii_case(&name));
+            header.push(known.map_or(name, |(_, to)| to.clone()));
         }
         let mut seen = HashSet::new();
         if let Some(twice) = header.iter().find(|name| !seen.insert(name.as_str())) {

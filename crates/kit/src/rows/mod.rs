@@ -63,6 +63,16 @@ pub struct Options {
     pub zoneless_is_utc: bool,
     /// Header that a CSV page must have, such as the one of the first page.
     pub expected_header: Option<Vec<String>>,
+    /// Names of a CSV header and the columns they mean, such as `Account.Id` and `AccountId`. Names are compared
+    /// without regard to case; a name that is not here means the column of that name.
+    pub renamed: Vec<(String, String)>,
+    /// A CSV field of exactly this text is null, in every column.
+    pub null_text: Option<String>,
+    /// A date without a time in a timestamp column of CSV is the midnight that begins it in this zone; otherwise it
+    /// does not fit.
+    pub bare_date_zone: Option<chrono_tz::Tz>,
+    /// Drops U+0000 from CSV before anything else looks at it.
+    pub strip_nul: bool,
 }
 
 impl Default for Options {
@@ -80,6 +90,10 @@ impl Default for Options {
             delimiter: b',',
             zoneless_is_utc: false,
             expected_header: None,
+            renamed: Vec::new(),
+            null_text: None,
+            bare_date_zone: None,
+            strip_nul: false,
         }
     }
 }
@@ -106,6 +120,8 @@ pub struct Counts {
     pub lossy_strings: u64,
     /// Values whose U+0000 became U+FFFD, because they are stored as JSON.
     pub nul_replaced: u64,
+    /// Bytes U+0000 that were dropped from CSV.
+    pub nul_stripped: u64,
     /// Keys that came more than once in a record; the last one won.
     pub duplicate_keys: u64,
     /// Empty text in a column that is not text, read as null (JSON only; in CSV empty is null).
@@ -125,6 +141,7 @@ impl AddAssign for Counts {
         self.oversize_values += other.oversize_values;
         self.lossy_strings += other.lossy_strings;
         self.nul_replaced += other.nul_replaced;
+        self.nul_stripped += other.nul_stripped;
         self.duplicate_keys += other.duplicate_keys;
         self.nulls_from_empty += other.nulls_from_empty;
         self.missing_columns += other.missing_columns;

@@ -4,6 +4,8 @@
 //! 29th of February of a common year or a seventh digit of a second's fraction do not fit, rather than turn
 //! into some other instant.
 
+use chrono::{NaiveDate, TimeZone as _};
+
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MIN_MICROS: i64 = -62_135_596_800_000_000; // 0001-01-01T00:00:00Z
 const MAX_MICROS: i64 = 253_402_300_799_999_999; // 9999-12-31T23:59:59.999999Z
@@ -53,6 +55,17 @@ pub fn timestamp(text: &[u8], zoneless_is_utc: bool) -> Option<i64> {
     let seconds = i64::from(day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
     let micros = seconds * MICROS_PER_SECOND + micros;
     in_range(micros)
+}
+
+/// Microseconds since the epoch of the midnight that begins a day in a zone, or of the first moment of that day where
+/// its midnight was skipped.
+pub(super) fn midnight(day: i32, zone: chrono_tz::Tz) -> Option<i64> {
+    let date = NaiveDate::from_epoch_days(day)?;
+    let local = (0..=3).find_map(|hour| {
+        let time = date.and_hms_opt(hour, 0, 0)?;
+        zone.from_local_datetime(&time).earliest()
+    })?;
+    in_range(local.timestamp_micros())
 }
 
 /// Microseconds since the epoch from a number of milliseconds since the epoch.

@@ -69,10 +69,10 @@ impl Auth for Form {
         }
         let token: std::collections::HashMap<String, String> = response.json()?;
         client.learn(&token["access_token"]);
-        Ok(Token {
-            authorization: Secret::new(format!("Bearer {}", token["access_token"])),
-            base: Url::parse(&token["instance_url"]).unwrap(),
-        })
+        Ok(Token::authorization(
+            Secret::new(format!("Bearer {}", token["access_token"])),
+            Url::parse(&token["instance_url"]).unwrap(),
+        ))
     }
 }
 

@@ -65,10 +65,10 @@ impl Auth for Counting {
         // Long enough for others to come meanwhile, to show the single flight.
         overlock_kit::sleep(Duration::from_millis(5)).await;
         let number = self.logins.fetch_add(1, Ordering::SeqCst) + 1;
-        Ok(Token {
-            authorization: Secret::new(format!("Bearer {CANARY}-{number}")),
-            base: self.base.clone(),
-        })
+        Ok(Token::authorization(
+            Secret::new(format!("Bearer {CANARY}-{number}")),
+            self.base.clone(),
+        ))
     }
 }
 

@@ -569,3 +569,74 @@ fn batches_are_closed_by_rows_and_by_bytes() {
             > 8
     );
 }
+
+#[test]
+fn names_are_translated_and_nulls_dates_and_nul_bytes_read_as_a_service_means_them() {
+    let options = || Options {
+        renamed: [
+            ("Account.Text", "text"),
+            ("Account.Mrr", "decimal"),
+            ("Account.UpdatedDate", "timestamp"),
+            ("Account.Deleted", "Deleted"),
+            ("Account.When", "date"),
+        ]
+        .map(|(from, to)| (from.to_owned(), to.to_owned()))
+        .to_vec(),
+        deleted_from: Some("Deleted".to_owned()),
+        empty_is_null: false,
+        null_text: Some("~N~".to_owned()),
+        bare_date_zone: Some(chrono_tz::America::Los_Angeles),
+        strip_nul: true,
+        ..Options::default()
+    };
+    let text = b"Account.Deleted,ACCOUNT.MRR,account.text,Account.UpdatedDate,Account.When,New\n\
+        false,~N~,~N~,2024-07-01,~N~,~N~\n\
+        true,-0.000001,,2024-12-01,2024-02-29,\n\
+        FALSE,12,a\0b~N~,2019-03-12T08:11:09+0000,2024-02-30,x\n\
+        false,1.5,\"~N~\",~N~,,\"~N~ \"\n";
+    let midsummer = 1_719_817_200_000_000; // 07:00 UTC
+    let winter = 1_733_040_000_000_000; // 08:00 UTC
+    for sizes in SIZES {
+        let table = decode_csv(text, sizes, options()).unwrap();
+        let column = |name: &str| table.columns[name].clone();
+        let text = |text: &str| Cell::Text(text.to_owned());
+        assert_eq!(
+            column("text"),
+            [Cell::Null, text(""), text("ab~N~"), Cell::Null]
+        );
+        assert_eq!(
+            column("decimal"),
+            [
+                Cell::Null,
+                Cell::Decimal(-1),
+                Cell::Decimal(12_000_000),
+                Cell::Decimal(1_500_000)
+            ]
+        );
+        assert_eq!(
+            column("timestamp"),
+            [
+                Cell::Timestamp(midsummer),
+                Cell::Timestamp(winter),
+                Cell::Timestamp(1_552_378_269_000_000),
+                Cell::Null
+            ]
+        );
+        assert_eq!(
+            column(DELETED),
+            [false, true, false, false].map(Cell::Bool).to_vec()
+        );
+        assert_eq!(column("date")[0], Cell::Null);
+        let extras: Vec<_> = (0..4).map(|row| table.extra(row)).collect();
+        assert!(extras[0].is_empty());
+        assert_eq!(extras[1].len(), 1, "an empty text is not null: {extras:?}");
+        assert_eq!(extras[2].len(), 2, "{extras:?}");
+        assert_eq!(table.counts.nul_stripped, 1);
+    }
+    let zoneless = Options {
+        bare_date_zone: None,
+        ..options()
+    };
+    let table = decode_csv(text, &[1 << 20], zoneless).unwrap();
+    assert_eq!(table.columns["timestamp"][0], Cell::Null);
+}
