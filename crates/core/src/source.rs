@@ -31,11 +31,22 @@ pub trait Source: Send + Sync {
     /// that a sync does not pay for describing all others; empty means all.
     async fn discover(&self, only: &[crate::StreamName]) -> Result<Catalog>;
 
+    /// What a run is about to read, told once before its first read, so that a source can ask its service for
+    /// several streams at a time. A hint: a stream may be read from another state, again, or not at all, and reads
+    /// without a plan are as good.
+    fn plan(&self, requests: &[ReadRequest]) {
+        let _ = requests;
+    }
+
     /// Rows after `request.state`, in pages.
     ///
     /// An `Err` ends the read. Rows after the last state that was yielded may be incomplete or damaged
     /// then: the engine throws them away and, for kinds `Data` and `StateExpired`, reads again.
     fn read(&self, request: ReadRequest) -> BoxStream<'_, Result<Page>>;
+
+    /// Told once after the last read of a run, however it ended: leaves nothing running at the service. It has a few
+    /// seconds; what it cannot do in that time, the next run may find.
+    async fn close(&self) {}
 }
 
 /// What to read.

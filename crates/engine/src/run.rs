@@ -21,7 +21,7 @@ use crate::read::{Task, from_join};
 use crate::record::{self, Record};
 use crate::shelf::{Disk, Hold, LockMode, Shelf, Shelves};
 use crate::stop::{Stop, StopReason};
-use crate::stream::{Chain, End, recover, sync};
+use crate::stream::{Chain, End, foresee, recover, sync};
 use crate::tally::Tally;
 use crate::worker::Worker;
 
@@ -82,6 +82,9 @@ impl Options {
         }
     }
 }
+
+/// How long a source may take to leave nothing behind.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -234,6 +237,12 @@ pub(crate) async fn run_on(
         outcome = &mut work => outcome,
         () = pass_on(stop, &inner, options) => (&mut work).await,
     };
+    let closing = Task::spawn({
+        let source = Arc::clone(&run.source);
+        async move { source.close().await }
+    });
+    // Whoever has waited for the grace time need not wait for a service that does not answer.
+    drop(tokio::time::timeout(CLOSE_WITHIN, closing.join()).await);
     run.hold
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -534,6 +543,15 @@ async fn all_streams(pipeline: &Pipeline, run: Arc<Run>, shelves: Arc<dyn Shelve
             }
         }
     }
+    let plan: Vec<_> = contexts
+        .iter()
+        .zip(&chains)
+        .filter_map(|(cx, chain)| {
+            let stream = catalog.get(cx.key.stream.as_str())?;
+            foresee(cx, stream, chain.as_ref().ok()?)
+        })
+        .collect();
+    run.source.plan(&plan);
     let work: Vec<_> = contexts
         .into_iter()
         .zip(chains)

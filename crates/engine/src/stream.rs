@@ -188,35 +188,11 @@ async fn continue_open(
     let Some(package) = open else {
         return Ok((None, wanted));
     };
-    let manifest = &package.manifest;
-    let modes = if manifest.mode == WriteMode::Replace {
-        Modes {
-            read: ReadMode::FullRefresh,
-            write: WriteMode::Replace,
-        }
-    } else {
-        wanted
-    };
-    let reason = if manifest.schema.fields() != stream.schema.fields() {
-        "the columns of the stream have changed"
-    } else if manifest.mode != modes.write
-        || manifest.deletes != cx.settings.deletes
-        || manifest.primary_key != stream.primary_key
-        || manifest.replication_key != stream.replication_key
-        || manifest.source != cx.run.source_name
-    {
-        "the settings of the stream have changed"
-    } else if manifest.rows() > 0 && manifest.state.is_none() {
-        "its rows have no state to go on from"
-    } else if manifest.mode == WriteMode::Replace
-        && stream.primary_key.is_empty()
-        && !stream.exact_states
-        && manifest.rows() > 0
-    {
-        "without a primary key its rows could come twice"
-    } else {
+    let (modes, reason) = fit(cx, stream, wanted, &package);
+    let Some(reason) = reason else {
         return Ok((Some(package), modes));
     };
+    let manifest = &package.manifest;
     let rows = manifest.rows();
     if rows > 0 {
         warning(
@@ -227,6 +203,72 @@ async fn continue_open(
     }
     remove(cx, package).await?;
     Ok((None, wanted))
+}
+
+/// The modes with which an open package goes on, and why it cannot.
+fn fit(
+    cx: &StreamContext,
+    stream: &Stream,
+    wanted: Modes,
+    package: &Package,
+) -> (Modes, Option<&'static str>) {
+    let manifest = &package.manifest;
+    let modes = if manifest.mode == WriteMode::Replace {
+        Modes {
+            read: ReadMode::FullRefresh,
+            write: WriteMode::Replace,
+        }
+    } else {
+        wanted
+    };
+    let reason = if manifest.schema.fields() != stream.schema.fields() {
+        Some("the columns of the stream have changed")
+    } else if manifest.mode != modes.write
+        || manifest.deletes != cx.settings.deletes
+        || manifest.primary_key != stream.primary_key
+        || manifest.replication_key != stream.replication_key
+        || manifest.source != cx.run.source_name
+    {
+        Some("the settings of the stream have changed")
+    } else if manifest.rows() > 0 && manifest.state.is_none() {
+        Some("its rows have no state to go on from")
+    } else if manifest.mode == WriteMode::Replace
+        && stream.primary_key.is_empty()
+        && !stream.exact_states
+        && manifest.rows() > 0
+    {
+        Some("without a primary key its rows could come twice")
+    } else {
+        None
+    };
+    (modes, reason)
+}
+
+/// What [`sync`] will ask the source for, if nothing comes in between.
+pub(crate) fn foresee(
+    cx: &StreamContext,
+    stream: &Arc<Stream>,
+    chain: &Chain,
+) -> Option<ReadRequest> {
+    let wanted = modes(stream, &cx.settings, cx.run.options.full_refresh).ok()?;
+    let stream = project(stream, &cx.settings).ok()?;
+    let open = chain.open.as_ref().filter(|_| chain.refused.is_none());
+    let kept = open.map(|package| (package, fit(cx, &stream, wanted, package)));
+    let (modes, open) = match kept {
+        Some((package, (modes, None))) => (modes, package.manifest.state.clone()),
+        _ => (wanted, None),
+    };
+    let head = chain.head.as_ref().and_then(|head| head.state.clone());
+    Some(ReadRequest {
+        stream,
+        state: open.or(match modes.read {
+            ReadMode::Incremental => head,
+            ReadMode::FullRefresh => None,
+        }),
+        since: cx.settings.since,
+        until: cx.run.until,
+        filter: cx.settings.filter.clone(),
+    })
 }
 
 /// The end of the chain of packages: what the next one builds on.

@@ -144,6 +144,7 @@ async fn live(
         source: Arc::new(MemorySource {
             world: Arc::clone(world),
             process: Arc::clone(process),
+            planned: std::sync::Mutex::default(),
         }),
         destination: Arc::new(MemoryDestination {
             world: Arc::clone(world),

@@ -392,6 +392,8 @@ impl Clock for World {
 pub(crate) struct MemorySource {
     pub(crate) world: Arc<World>,
     pub(crate) process: Arc<Process>,
+    /// The state that the run foresaw for its first read.
+    pub(crate) planned: Mutex<Option<Option<State>>>,
 }
 
 #[async_trait]
@@ -409,7 +411,15 @@ impl Source for MemorySource {
         })
     }
 
+    fn plan(&self, requests: &[ReadRequest]) {
+        let state = requests.first().map(|request| request.state.clone());
+        *self.planned.lock().unwrap() = state;
+    }
+
     fn read(&self, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
+        if let Some(planned) = self.planned.lock().unwrap().take() {
+            assert_eq!(planned, request.state, "a run reads what it has planned");
+        }
         self.world.reads.lock().unwrap().push(request.state.clone());
         let until = usize::try_from(request.until.micros()).unwrap();
         let log = self.world.log.lock().unwrap()[..until].to_vec();
