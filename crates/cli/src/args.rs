@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::inspect;
 
-/// Salesforce, Zendesk and other SaaS data into Parquet and Snowflake: incremental, resumable, exact.
+/// Salesforce, Zendesk, Zuora and other SaaS data into Parquet and Snowflake: incremental, resumable, exact.
 #[derive(Debug, Parser)]
 #[command(
     name = "overlock",
@@ -190,7 +190,7 @@ pub(crate) enum Color {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Try it: bundled Salesforce and Zendesk emulators into Parquet, no credentials
+    /// Try it: bundled Salesforce, Zendesk and Zuora emulators into Parquet, no credentials
     Demo(Demo),
     /// Write a new project: overlock.toml and a first pipeline
     Init(Init),
@@ -211,7 +211,7 @@ pub(crate) enum Command {
     State(State),
     /// List the connectors and their configuration keys
     Connectors(Connectors),
-    /// Serve the Salesforce or Zendesk emulator on this machine
+    /// Serve the Salesforce, Zendesk or Zuora emulator on this machine
     Sandbox(Sandbox),
     /// Show, validate or describe the configuration
     #[command(subcommand)]
@@ -404,7 +404,7 @@ pub(crate) struct Sandbox {
     /// Instant the emulator's clock shows now [default: the real time]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub(crate) at: Option<overlock_core::Timestamp>,
-    /// For measurements: add an object Bench__c of this many rows, or serve so many made-up tickets without limits
+    /// For measurements: add an object Bench__c of this many rows, or serve so many made-up tickets or invoice items without limits
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) bench_rows: Option<u64>,
 }
@@ -416,6 +416,8 @@ pub(crate) enum SandboxOf {
     Salesforce,
     /// A Zendesk account
     Zendesk,
+    /// A Zuora tenant
+    Zuora,
 }
 
 /// `overlock config`.

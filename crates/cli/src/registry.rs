@@ -8,6 +8,7 @@ use crate::suggest;
 pub(crate) const CONNECTORS: &[&dyn Connector] = &[
     &overlock_salesforce::Connector,
     &overlock_zendesk::Connector,
+    &overlock_zuora::Connector,
 ];
 
 /// The connector of this name.

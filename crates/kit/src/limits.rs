@@ -37,7 +37,40 @@ struct Bucket {
 enum Kind {
     Rate(Box<DefaultDirectRateLimiter>),
     Window(Window),
-    Concurrent(Arc<Semaphore>),
+    Concurrent(Places),
+}
+
+/// Places for calls at once, some of which may be withheld for a time.
+struct Places {
+    free: Arc<Semaphore>,
+    most: usize,
+    withheld: Mutex<usize>,
+}
+
+impl Places {
+    fn new(most: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(most)),
+            most,
+            withheld: Mutex::new(0),
+        }
+    }
+
+    /// Has as many places as calls are under way, and `room` more or less; at least one, at most all.
+    fn learn(&self, room: i64) {
+        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.most.saturating_sub(*withheld);
+        let busy = open.saturating_sub(self.free.available_permits());
+        let wanted = i64::try_from(busy).unwrap_or(i64::MAX).saturating_add(room);
+        let wanted = usize::try_from(wanted).unwrap_or(0).clamp(1, self.most);
+        if wanted > open {
+            self.free.add_permits(wanted - open);
+            *withheld -= wanted - open;
+        } else {
+            // Those in use are taken back when they are free: the next answer says how many are too many then.
+            *withheld += self.free.forget_permits(open - wanted);
+        }
+    }
 }
 
 /// Leave to send one request; give it back by dropping it.
@@ -80,7 +113,7 @@ impl Limits {
                 },
                 Limit::Concurrent { bucket, calls } => Bucket {
                     name: bucket,
-                    kind: Kind::Concurrent(Arc::new(Semaphore::new(calls.max(1)))),
+                    kind: Kind::Concurrent(Places::new(calls.max(1))),
                 },
             })
             .collect();
@@ -103,9 +136,9 @@ impl Limits {
         let mine = |limit: &&Bucket| limit.name.is_none() || limit.name == bucket;
         for limit in self.0.buckets.iter().filter(mine) {
             match &limit.kind {
-                Kind::Concurrent(semaphore) => {
+                Kind::Concurrent(Places { free, .. }) => {
                     // The semaphore is never closed, so this fails never; without a permit the request goes on.
-                    if let Ok(held) = Arc::clone(semaphore).acquire_owned().await {
+                    if let Ok(held) = Arc::clone(free).acquire_owned().await {
                         permit.held.push(held);
                     }
                 }
@@ -157,6 +190,15 @@ impl Limits {
                 if let Kind::Window(window) = &limit.kind {
                     window.learn(rate);
                 }
+            }
+        }
+    }
+
+    /// Takes in how many more calls the server would take at once, or how many fewer it should be.
+    pub fn learn_room(&self, room: i64) {
+        for limit in self.0.buckets.iter().filter(|one| one.name.is_none()) {
+            if let Kind::Concurrent(places) = &limit.kind {
+                places.learn(room);
             }
         }
     }
@@ -288,6 +330,39 @@ mod tests {
         );
         drop((job, call));
         assert!(limits.ready(Some("jobs"), LONG).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_follow_the_room_that_the_server_has() {
+        let limits = Limits::new([Limit::Concurrent {
+            bucket: None,
+            calls: 4,
+        }]);
+        let soon = Duration::from_millis(1);
+        let take = || async {
+            tokio::time::timeout(soon, limits.ready(None, LONG))
+                .await
+                .ok()
+        };
+        let first = take().await.unwrap();
+        limits.learn_room(1);
+        let second = take().await.unwrap();
+        assert!(
+            take().await.is_none(),
+            "one was under way, and one more had room"
+        );
+        limits.learn_room(-5);
+        drop((first, second));
+        limits.learn_room(-5);
+        let only = take().await.unwrap();
+        assert!(take().await.is_none(), "one place is always left");
+        limits.learn_room(100);
+        let mut rest = Vec::new();
+        while let Some(permit) = take().await {
+            rest.push(permit);
+        }
+        assert_eq!(rest.len(), 3, "never more than at the start");
+        drop(only);
     }
 
     #[tokio::test]

@@ -70,7 +70,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A body whose length is known before it is sent.
+/// A body; its length is known before it is sent, unless it is open.
 pub enum Body {
     /// All bytes at hand.
     Full(Bytes),
@@ -81,14 +81,29 @@ pub enum Body {
         /// The chunks.
         chunks: Box<dyn Iterator<Item = Bytes> + Send>,
     },
+    /// Bytes made while they are sent, without a word to the client about their number.
+    Open {
+        /// Sum of the lengths of all chunks as far as known, for the accounting; 0 if it is not.
+        length: u64,
+        /// The chunks.
+        chunks: Box<dyn Iterator<Item = Bytes> + Send>,
+    },
 }
 
 impl Body {
+    /// An open body whose bytes are at hand.
+    pub fn open(bytes: Bytes) -> Self {
+        Self::Open {
+            length: bytes.len() as u64,
+            chunks: Box::new(std::iter::once(bytes)),
+        }
+    }
+
     /// Length in bytes.
     pub fn length(&self) -> u64 {
         match self {
             Self::Full(bytes) => bytes.len() as u64,
-            Self::Chunks { length, .. } => *length,
+            Self::Chunks { length, .. } | Self::Open { length, .. } => *length,
         }
     }
 
@@ -96,7 +111,7 @@ impl Body {
     pub fn into_bytes(self) -> Bytes {
         match self {
             Self::Full(bytes) => bytes,
-            Self::Chunks { chunks, .. } => {
+            Self::Chunks { chunks, .. } | Self::Open { chunks, .. } => {
                 let mut all = Vec::new();
                 for chunk in chunks {
                     all.extend_from_slice(&chunk);

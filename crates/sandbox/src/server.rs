@@ -498,6 +498,11 @@ mod tests {
                 "/panic" => panic!("as asked"),
                 "/big" => Response::of(200, "text/plain", TEXT.repeat(10_000)),
                 "/index" => Response::of(200, "text/plain", request.index.to_string()),
+                "/open" => {
+                    let mut response = Response::of(200, "text/plain", "");
+                    response.body = Body::open(Bytes::from(TEXT.repeat(10_000)));
+                    response
+                }
                 _ => Response::of(200, "text/plain", TEXT),
             }
         }
@@ -539,6 +544,24 @@ mod tests {
         );
         assert!(head.contains("content-length: 10"), "{head}");
         assert_eq!(body, TEXT.as_bytes());
+        ended.unwrap();
+    }
+
+    #[test]
+    fn an_open_body_announces_nothing() {
+        let server = server();
+        let (head, body, ended) = get(&server, "/open", "identity");
+        assert!(!head.contains("content-length"), "{head}");
+        assert!(head.contains("transfer-encoding: chunked"), "{head}");
+        assert!(body.ends_with(b"\r\n0\r\n\r\n"));
+        ended.unwrap();
+        assert_eq!(server.requests()[0].response_bytes, 100_000);
+        // Its end shows nothing of what is missing.
+        let truncate = Fault::TruncateAt { bytes: 777 };
+        server.faults().add(Match::default(), truncate);
+        let (_, body, ended) = get(&server, "/open", "identity");
+        assert!(body.starts_with(b"309\r\n") && body.ends_with(b"\r\n0\r\n\r\n"));
+        assert_eq!(body.len(), 777 + 12);
         ended.unwrap();
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct WireBody {
     chunks: Box<dyn Iterator<Item = Bytes> + Send>,
     current: Bytes,
     announced: u64,
+    /// Length of an open body for the accounting; such a body announces nothing.
+    accounted: Option<u64>,
     sent: u64,
     end: Option<(u64, End)>,
     drip: Option<(usize, Duration)>,
@@ -47,15 +49,19 @@ pub(crate) struct WireBody {
 
 impl WireBody {
     pub(crate) fn new(body: Body, faults: &[Fault], reset: Arc<AtomicBool>) -> Self {
-        let length = body.length();
+        let accounted = body.length();
+        let open = matches!(body, Body::Open { .. });
+        // An open body ends where its chunks end.
+        let length = if open { u64::MAX } else { accounted };
         let chunks: Box<dyn Iterator<Item = Bytes> + Send> = match body {
             Body::Full(bytes) => Box::new(std::iter::once(bytes)),
-            Body::Chunks { chunks, .. } => chunks,
+            Body::Chunks { chunks, .. } | Body::Open { chunks, .. } => chunks,
         };
         let mut wire = Self {
             chunks,
             current: Bytes::new(),
             announced: length,
+            accounted: open.then_some(accounted),
             sent: 0,
             end: None,
             drip: None,
@@ -86,7 +92,7 @@ impl WireBody {
     }
 
     pub(crate) fn announced(&self) -> u64 {
-        self.announced
+        self.accounted.unwrap_or(self.announced)
     }
 
     fn fill(&mut self) -> bool {
@@ -153,7 +159,10 @@ impl hyper::body::Body for WireBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.announced.saturating_sub(self.sent))
+        match self.accounted {
+            Some(_) => SizeHint::default(),
+            None => SizeHint::with_exact(self.announced.saturating_sub(self.sent)),
+        }
     }
 }
 
@@ -184,7 +193,7 @@ pub(crate) fn gzip(body: Body, faults: &[Fault]) -> io::Result<Bytes> {
             io::copy(&mut io::Read::take(io::repeat(0), bytes), &mut encoder)?;
         }
         (None, Body::Full(bytes)) => encoder.write_all(&bytes)?,
-        (None, Body::Chunks { chunks, .. }) => {
+        (None, Body::Chunks { chunks, .. } | Body::Open { chunks, .. }) => {
             for chunk in chunks {
                 encoder.write_all(&chunk)?;
             }

@@ -1,7 +1,7 @@
-//! `overlock demo`: the real pipelines against a bundled Salesforce org and Zendesk account of one company, without
-//! credentials or network.
+//! `overlock demo`: the real pipelines against a bundled Salesforce org, Zendesk account and Zuora tenant of one
+//! company, without credentials or network.
 //!
-//! Everything but the two is what production uses: the written `overlock.toml` and pipeline files, the
+//! Everything but these is what production uses: the written `overlock.toml` and pipeline files, the
 //! connectors over HTTP, the engine, the Parquet folder. Only two things are put in by the program: the
 //! ports that the emulators got, and their clock. The clock moves on by one day after each demo that ended
 //! well; a demo that was killed is taken up again on the same day.
@@ -14,11 +14,12 @@ use overlock_core::{Clock, Error, ErrorKind, Timestamp};
 use overlock_package::fs;
 use overlock_salesforce::emulator::{Credentials, SalesforceSandbox, SandboxOptions, WorldOptions};
 use overlock_zendesk::emulator as zendesk;
+use overlock_zuora::emulator as zuora;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::args::{Demo, How};
-use crate::commands::init::{CRM, SUPPORT, write_new};
+use crate::commands::init::{BILLING, CRM, SUPPORT, write_new};
 use crate::commands::run::{Job, plan, report};
 use crate::commands::sandbox::ACCOUNTS;
 use crate::config::{Request, Wanted, absolute};
@@ -28,7 +29,9 @@ use crate::failure::{Failure, Outcome};
 /// When the demo's history ends: long ago, so that no clock of a real machine is behind it.
 const FIRST_DAY: i64 = 1_748_844_000; // 2025-06-02T06:00:00Z
 /// The pipelines of the demo, in the order of their runs.
-const PIPELINES: [&str; 2] = ["crm", "support"];
+const PIPELINES: [&str; 3] = ["crm", "support", "billing"];
+/// Version of the diary: it grows with the emulators of the demo.
+const FORMAT: u32 = 3;
 /// Most days that a demo folder can live.
 const MAX_DAYS: u32 = 3_650;
 
@@ -61,7 +64,7 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
             ));
         }
         None => Diary {
-            format: 2,
+            format: FORMAT,
             seed: 1,
             accounts: (ACCOUNTS * arguments.scale / 100).max(1),
             day: 0,
@@ -82,12 +85,15 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
     write(&diary_path, &diary)?;
     let known = Credentials::default();
     let desk = zendesk::Credentials::default();
+    let tenant = zuora::Credentials::default();
     for (name, text) in [
-        ("overlock.toml", project_file(&known, &desk)),
+        ("overlock.toml", project_file(&known, &desk, &tenant)),
         ("pipelines/crm.toml", CRM.to_owned()),
         ("pipelines/support.toml", SUPPORT.to_owned()),
+        ("pipelines/billing.toml", BILLING.to_owned()),
         ("secrets/sandbox", format!("{}\n", known.client_secret)),
         ("secrets/zendesk", format!("{}\n", desk.client_secret)),
+        ("secrets/zuora", format!("{}\n", tenant.client_secret)),
         (".gitignore", "/.overlock/\n/data/\n/secrets/\n".to_owned()),
     ] {
         let path = root.join(name);
@@ -105,11 +111,13 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
     options.now = Some(now);
     let sandbox = SalesforceSandbox::start(options)?;
     let desk = zendesk::ZendeskSandbox::start(support(&diary, start, now))?;
+    let tenant = zuora::ZuoraSandbox::start(billing(&diary, start, now))?;
     let day = now.to_chrono().format("%Y-%m-%d %H:%M UTC");
     app.output.remark(&format!(
-        "demo: a Salesforce org on {} and a Zendesk account on {}, day {} ({day})",
+        "demo: a Salesforce org on {}, a Zendesk account on {} and a Zuora tenant on {}, day {} ({day})",
         sandbox.base_url(),
         desk.base_url(),
+        tenant.base_url(),
         diary.day + 1
     ));
     let step = |text: &str| text.to_owned();
@@ -126,6 +134,10 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
             (
                 vec![step("source"), step("help"), step("base_url")],
                 desk.base_url(),
+            ),
+            (
+                vec![step("source"), step("billing"), step("base_url")],
+                tenant.base_url(),
             ),
         ],
     };
@@ -153,6 +165,7 @@ pub(crate) fn run(app: &App, arguments: &Demo) -> Outcome<u8> {
         app.output.remark(&format!(
             "\nlook at it:  overlock inspect {dir}/data/sfdc/Account\n\
              or at:       overlock inspect {dir}/data/help/tickets\n\
+             \x20            overlock inspect {dir}/data/billing/Invoice\n\
              next day:    overlock demo{}",
             if arguments.dir.as_os_str() == "overlock-demo" {
                 String::new()
@@ -179,6 +192,17 @@ fn support(diary: &Diary, start: Timestamp, now: Timestamp) -> zendesk::SandboxO
     options
 }
 
+/// The tenant of the same company: its billing accounts are the org's accounts.
+fn billing(diary: &Diary, start: Timestamp, now: Timestamp) -> zuora::SandboxOptions {
+    let mut options = zuora::SandboxOptions::tiny(diary.seed, start);
+    options.world = zuora::WorldOptions {
+        accounts: diary.accounts,
+        ..zuora::WorldOptions::demo(diary.seed, start)
+    };
+    options.now = Some(now);
+    options
+}
+
 fn read(path: &Path) -> Outcome<Option<Diary>> {
     let fail =
         |message: &str| Error::new(ErrorKind::Config, message).context("path", path.display());
@@ -192,7 +216,7 @@ fn read(path: &Path) -> Outcome<Option<Diary>> {
             .source(error)
             .hint("start in a new folder")
     })?;
-    if diary.format != 2 {
+    if diary.format != FORMAT {
         return Err(fail("understand the diary of another version of the demo")
             .hint("start in a new folder")
             .into());
@@ -215,7 +239,11 @@ fn write(path: &Path, diary: &Diary) -> Outcome {
     Ok(())
 }
 
-fn project_file(known: &Credentials, desk: &zendesk::Credentials) -> String {
+fn project_file(
+    known: &Credentials,
+    desk: &zendesk::Credentials,
+    tenant: &zuora::Credentials,
+) -> String {
     format!(
         "# Written by `overlock demo`, which alone runs it: its company lives on a clock of its own, and the\n\
          # ports are those that its emulators got. To play with a running org, use `overlock sandbox`.\n\
@@ -226,7 +254,10 @@ fn project_file(known: &Credentials, desk: &zendesk::Credentials) -> String {
          [source.help]\nconnector = \"zendesk\"\nbase_url = \"http://127.0.0.1:7879\"\n\n\
          [source.help.auth]\nkind = \"client_credentials\"\nclient_id = \"{}\"\n\
          client_secret = \"file:secrets/zendesk\"\n\n\
+         [source.billing]\nconnector = \"zuora\"\nbase_url = \"http://127.0.0.1:7880\"\n\n\
+         [source.billing.auth]\nkind = \"oauth\"\nclient_id = \"{}\"\n\
+         client_secret = \"file:secrets/zuora\"\n\n\
          [destination.lake]\nkind = \"local\"\npath = \"data\"\n",
-        known.client_id, desk.client_id
+        known.client_id, desk.client_id, tenant.client_id
     )
 }

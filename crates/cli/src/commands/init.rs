@@ -22,6 +22,7 @@ pub(crate) fn run(app: &App, arguments: &Init) -> Outcome<u8> {
     let connector = registry::connector(&arguments.source)?;
     let (pipeline, variable) = match connector.name() {
         "zendesk" => (("pipelines/support.toml", SUPPORT), "ZENDESK_CLIENT_SECRET"),
+        "zuora" => (("pipelines/billing.toml", BILLING), "ZUORA_CLIENT_SECRET"),
         _ => (("pipelines/crm.toml", CRM), "SFDC_CLIENT_ID"),
     };
     let files = [
@@ -85,9 +86,10 @@ fn project_file(connector: &str, example: &str) -> String {
     let example = match example.trim_start().strip_prefix("[source.") {
         Some(_) => example.trim().to_owned(),
         None if connector == "zendesk" => format!("[source.help]\n{}", example.trim()),
+        None if connector == "zuora" => format!("[source.billing]\n{}", example.trim()),
         None => format!("[source.crm]\n{}", example.trim()),
     };
-    // The shipped pipelines read from sources of these names: `sfdc` and `help`.
+    // The shipped pipelines read from sources of these names: `sfdc`, `help` and `billing`.
     let example = example.replace("[source.crm", "[source.sfdc");
     format!(
         "# Connections of this project. All keys: overlock connectors {connector}\n\
@@ -100,3 +102,5 @@ fn project_file(connector: &str, example: &str) -> String {
 pub(crate) const CRM: &str = include_str!("../../../../pipelines/crm.toml");
 /// See [`CRM`].
 pub(crate) const SUPPORT: &str = include_str!("../../../../pipelines/support.toml");
+/// See [`CRM`].
+pub(crate) const BILLING: &str = include_str!("../../../../pipelines/billing.toml");

@@ -4,6 +4,7 @@ use overlock_core::{Clock as _, Error, ErrorKind, SystemClock, Timestamp};
 use overlock_salesforce::emulator::{SalesforceSandbox, SandboxOptions, WorldOptions};
 use overlock_sandbox::{Plan, Random};
 use overlock_zendesk::emulator as desk;
+use overlock_zuora::emulator as billing;
 use serde_json::json;
 
 use crate::app::{App, runtime};
@@ -30,6 +31,12 @@ pub(crate) fn run(app: &App, arguments: &Sandbox) -> Outcome<u8> {
         SandboxOf::Zendesk => {
             let sandbox = zendesk(arguments, now)?;
             tell_zendesk(app, &sandbox);
+            serve(app)?;
+            drop(sandbox);
+        }
+        SandboxOf::Zuora => {
+            let sandbox = zuora(arguments, now)?;
+            tell_zuora(app, &sandbox);
             serve(app)?;
             drop(sandbox);
         }
@@ -128,6 +135,53 @@ fn tell_zendesk(app: &App, sandbox: &desk::ZendeskSandbox) {
         known.refresh_token,
         known.email,
         known.api_token,
+        known.client_id,
+        known.client_secret,
+    ));
+}
+
+fn zuora(arguments: &Sandbox, now: Timestamp) -> Outcome<billing::ZuoraSandbox> {
+    let start = start(now);
+    let mut options = billing::SandboxOptions::tiny(arguments.seed, start);
+    options.world = billing::WorldOptions {
+        accounts: (ACCOUNTS * arguments.scale / 100).max(1),
+        nasty: arguments.nasty,
+        ..billing::WorldOptions::demo(arguments.seed, start)
+    };
+    options.now = Some(now);
+    options.clock_speed = 1;
+    options.port = arguments.port;
+    options.bench_rows = arguments.bench_rows;
+    options.behaviour.limits = arguments.bench_rows.is_none();
+    options.faults = faults(arguments);
+    Ok(billing::ZuoraSandbox::start(options).map_err(|error| port_hint(error, arguments))?)
+}
+
+fn tell_zuora(app: &App, sandbox: &billing::ZuoraSandbox) {
+    let url = sandbox.base_url();
+    let known = sandbox.emulator().credentials();
+    if app.output.is_json() {
+        app.output.json(&json!({
+            "url": url,
+            "client_id": known.client_id,
+            "client_secret": known.client_secret,
+            "user": known.user,
+            "password": known.password,
+        }));
+        return;
+    }
+    app.output.result(&format!(
+        "Zuora emulator on {url}\n\n\
+         client id      {}\nclient secret  {}\nuser           {}\npassword       {}\n\n\
+         # overlock.toml; then: overlock sync sandbox --stream Account\n\
+         version = 1\nallow_plain_secrets = true\n\n\
+         [source.sandbox]\nconnector = \"zuora\"\nbase_url = \"{url}\"\n\
+         auth = {{ kind = \"oauth\", client_id = \"{}\", client_secret = \"{}\" }}\n\n\
+         [destination.lake]\nkind = \"local\"\n",
+        known.client_id,
+        known.client_secret,
+        known.user,
+        known.password,
         known.client_id,
         known.client_secret,
     ));

@@ -45,6 +45,13 @@ pub trait Api: Send + Sync {
         Vec::new()
     }
 
+    /// How many more calls the service would take at once, beside those under way, or how many fewer it should be, if
+    /// an answer says so; only [`Limit::Concurrent`](crate::Limit::Concurrent) of all requests learns from it.
+    fn room(&self, headers: &HeaderMap) -> Option<i64> {
+        let _ = headers;
+        None
+    }
+
     /// Which requests wait when one of `bucket` is told to: those of a bucket, or all (`None`).
     fn gate(&self, bucket: Option<&'static str>, headers: &HeaderMap) -> Option<&'static str> {
         let _ = (bucket, headers);

@@ -153,6 +153,9 @@ impl Inner {
         self.note_quota(&headers);
         if !attempt.login {
             self.limits.learn(&self.api.rates(request.bucket, &headers));
+            if let Some(room) = self.api.room(&headers) {
+                self.limits.learn_room(room);
+            }
         }
         let good = answer.status().is_success();
         let encoding = match encoding(status, &headers) {

@@ -203,12 +203,12 @@ impl Inner {
         let mut worn: Option<u32> = None;
         loop {
             self.check_quota()?;
-            let (outcome, number) = match &request.elsewhere {
-                Some(url) => (self.try_elsewhere(request, url, open).await, 0),
-                None => {
-                    let session = self.sessions.get(self, worn).await?;
-                    (self.try_once(request, &session, open).await, session.number)
-                }
+            let (outcome, number) = if let Some(url) = &request.elsewhere {
+                (self.try_elsewhere(request, url, open).await, 0)
+            } else {
+                let session = self.sessions.get(self, worn).await?;
+                let outcome = self.try_once(request, &session, open).await;
+                (outcome, session.number)
             };
             let (error, after, gate) = match outcome {
                 Outcome::Done(got) => return Ok(got),

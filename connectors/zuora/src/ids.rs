@@ -1,0 +1,774 @@
+//! Sets of Ids that are larger than memory: sorted in pieces, merged from disk.
+//!
+//! A [`Bag`] takes the Ids of a result as they come, in a megabyte of memory however many they are, and gives them back
+//! in order: one that comes twice stands beside itself. A [`Shelf`] keeps what a stream has delivered, so that a later
+//! comparison with what Zuora still has finds the deletions that nobody told.
+//!
+//! **Invariant:** a run on the shelf is complete or not there; it is on disk before the state that covers its rows.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use overlock_core::{Error, ErrorKind, Result};
+use overlock_kit::files;
+
+/// An Id of 32 hexadecimal digits as bytes, and eight bytes beside it.
+pub(crate) type Entry = ([u8; 16], u64);
+
+const ENTRY_BYTES: usize = 24;
+/// Entries that are sorted in memory: 1.5 MB.
+const PIECE: usize = 1 << 16;
+/// Entries that are read at a time.
+const READ: usize = 512;
+/// Ids of another form, which are kept as they are.
+const MOST_ODD: usize = 200_000;
+
+/// Ids that are not 32 hexadecimal digits, by what stands for them.
+type Odd = BTreeMap<[u8; 16], String>;
+
+/// The bytes of 32 hexadecimal digits, in small letters.
+fn parse(id: &str) -> Option<[u8; 16]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let digits: &[u8; 32] = id.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+/// What stands for an Id, and whether that is something else than its digits.
+fn key(id: &str) -> ([u8; 16], bool) {
+    match parse(id) {
+        Some(bytes) => (bytes, false),
+        None => (parse(&files::fingerprint(id)).unwrap_or_default(), true),
+    }
+}
+
+/// Ids as they come.
+#[derive(Debug)]
+pub(crate) struct Bag {
+    folder: PathBuf,
+    piece: Vec<Entry>,
+    /// Where each sorted piece begins in the file, and how many entries it has.
+    runs: Vec<(u64, u64)>,
+    file: Option<File>,
+    end: u64,
+    odd: Odd,
+}
+
+impl Bag {
+    /// An empty one that puts what is too much into this folder.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            piece: Vec::new(),
+            runs: Vec::new(),
+            file: None,
+            end: 0,
+            odd: Odd::new(),
+        }
+    }
+
+    /// Adds an Id with something beside it.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails; `Data` if too many Ids are of an unknown form.
+    pub(crate) fn add(&mut self, id: &str, beside: u64) -> Result<()> {
+        let (key, is_odd) = key(id);
+        if is_odd {
+            if self.odd.len() >= MOST_ODD {
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    "remember Ids: too many of them are not 32 hexadecimal digits",
+                ));
+            }
+            self.odd.insert(key, id.to_owned());
+        }
+        self.push((key, beside))
+    }
+
+    fn spill(&mut self) -> Result<()> {
+        self.piece.sort_unstable();
+        let folder = &self.folder;
+        if self.file.is_none() {
+            let make = || {
+                files::make_folder(folder)?;
+                tempfile::tempfile_in(folder)
+            };
+            self.file = Some(make().map_err(|error| failed(error, folder))?);
+        }
+        let Some(file) = &self.file else {
+            return Err(Error::bug("lose a file that was just made"));
+        };
+        let mut bytes = Vec::with_capacity(self.piece.len() * ENTRY_BYTES);
+        for entry in &self.piece {
+            put(entry, &mut bytes);
+        }
+        file.write_all_at(&bytes, self.end)
+            .map_err(|error| failed(error, folder))?;
+        self.runs.push((self.end, self.piece.len() as u64));
+        self.end += bytes.len() as u64;
+        self.piece.clear();
+        Ok(())
+    }
+
+    /// Adds all of these to another bag.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn copy_to(&self, other: &mut Self) -> Result<()> {
+        for (begin, entries) in &self.runs {
+            if let Some(file) = &self.file {
+                let file = file
+                    .try_clone()
+                    .map_err(|error| failed(error, &self.folder))?;
+                let mut run = Run::disk(file, *begin, *entries, &self.folder);
+                while let Some(entry) = run.next()? {
+                    other.push(entry)?;
+                }
+            }
+        }
+        for entry in &self.piece {
+            other.push(*entry)?;
+        }
+        other.odd.extend(self.odd.clone());
+        Ok(())
+    }
+
+    fn push(&mut self, entry: Entry) -> Result<()> {
+        self.piece.push(entry);
+        if self.piece.len() >= PIECE {
+            self.spill()?;
+        }
+        Ok(())
+    }
+
+    /// All of them in order.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn sorted(mut self) -> Result<Sorted> {
+        let mut runs = Vec::new();
+        if self.runs.is_empty() {
+            self.piece.sort_unstable();
+            runs.push(Run::Memory(self.piece.into_iter()));
+        } else {
+            self.spill()?;
+            let folder = self.folder.clone();
+            if let Some(file) = self.file.take() {
+                for (begin, entries) in &self.runs {
+                    let file = file.try_clone().map_err(|error| failed(error, &folder))?;
+                    runs.push(Run::disk(file, *begin, *entries, &folder));
+                }
+            }
+        }
+        Sorted::new(runs, self.odd)
+    }
+}
+
+fn put(entry: &Entry, out: &mut Vec<u8>) {
+    out.extend_from_slice(&entry.0);
+    out.extend_from_slice(&entry.1.to_be_bytes());
+}
+
+fn get(bytes: &[u8]) -> Option<Entry> {
+    let (id, beside) = bytes.split_first_chunk::<16>()?;
+    Some((*id, u64::from_be_bytes(beside.try_into().ok()?)))
+}
+
+fn failed(error: std::io::Error, folder: &Path) -> Error {
+    Error::new(ErrorKind::Io, "keep the Ids of a stream")
+        .context("path", folder.display())
+        .hint("check that the work folder is writable and the disk is not full")
+        .source(error)
+}
+
+/// Entries that are in order.
+enum Run {
+    Memory(std::vec::IntoIter<Entry>),
+    Disk {
+        file: File,
+        folder: PathBuf,
+        at: u64,
+        left: u64,
+        read: std::vec::IntoIter<Entry>,
+    },
+}
+
+impl Run {
+    fn disk(file: File, at: u64, left: u64, folder: &Path) -> Self {
+        Self::Disk {
+            file,
+            folder: folder.to_owned(),
+            at,
+            left,
+            read: Vec::new().into_iter(),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Entry>> {
+        match self {
+            Self::Memory(entries) => Ok(entries.next()),
+            Self::Disk {
+                file,
+                folder,
+                at,
+                left,
+                read,
+            } => {
+                if let Some(entry) = read.next() {
+                    return Ok(Some(entry));
+                }
+                if *left == 0 {
+                    return Ok(None);
+                }
+                let entries = usize::try_from(*left).unwrap_or(READ).min(READ);
+                let mut bytes = vec![0; entries * ENTRY_BYTES];
+                file.read_exact_at(&mut bytes, *at)
+                    .map_err(|error| failed(error, folder))?;
+                *at += bytes.len() as u64;
+                *left -= entries as u64;
+                let found: Vec<Entry> = bytes.chunks_exact(ENTRY_BYTES).filter_map(get).collect();
+                *read = found.into_iter();
+                Ok(read.next())
+            }
+        }
+    }
+}
+
+/// Ids in order; equal ones beside each other.
+pub(crate) struct Sorted {
+    runs: Vec<Run>,
+    /// By Id, then by run: of equal Ids the youngest comes last.
+    heads: BinaryHeap<Reverse<([u8; 16], usize, u64)>>,
+    odd: Odd,
+}
+
+impl Sorted {
+    fn new(mut runs: Vec<Run>, odd: Odd) -> Result<Self> {
+        let mut heads = BinaryHeap::with_capacity(runs.len());
+        for (at, run) in runs.iter_mut().enumerate() {
+            if let Some(entry) = run.next()? {
+                heads.push(Reverse((entry.0, at, entry.1)));
+            }
+        }
+        Ok(Self { runs, heads, odd })
+    }
+
+    /// The next one.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
+        let Some(Reverse((id, at, beside))) = self.heads.pop() else {
+            return Ok(None);
+        };
+        if let Some(run) = self.runs.get_mut(at)
+            && let Some(next) = run.next()?
+        {
+            self.heads.push(Reverse((next.0, at, next.1)));
+        }
+        Ok(Some((id, beside)))
+    }
+
+    /// The first Id that comes twice, if there is one.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn repeated(mut self) -> Result<Option<String>> {
+        let mut last: Option<Entry> = None;
+        while let Some(entry) = self.next()? {
+            if last.is_some_and(|last| last.0 == entry.0) {
+                return Ok(Some(self.id(&entry)));
+            }
+            last = Some(entry);
+        }
+        Ok(None)
+    }
+
+    /// The Id that an entry stands for.
+    pub(crate) fn id(&self, entry: &Entry) -> String {
+        name(&self.odd, entry)
+    }
+}
+
+fn name(odd: &Odd, entry: &Entry) -> String {
+    odd.get(&entry.0)
+        .cloned()
+        .unwrap_or_else(|| files::hex(&entry.0))
+}
+
+/// The Ids that a stream has delivered, or what it delivered them with.
+#[derive(Debug, Clone)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+}
+
+const SUFFIX: &str = "ids";
+const ODD: &str = "odd.json";
+
+impl Shelf {
+    /// The shelf in this folder, which need not be there.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Complete runs, oldest first: number, path, entries.
+    fn runs(&self) -> Result<Vec<(u64, PathBuf, u64)>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error, &self.folder)),
+        };
+        let mut runs = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| failed(error, &self.folder))?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let number = stem.and_then(|stem| stem.parse::<u64>().ok());
+            let is_run = path.extension().is_some_and(|one| one == SUFFIX);
+            if let (Some(number), true) = (number, is_run) {
+                let length = fs::symlink_metadata(&path)
+                    .map_err(|error| failed(error, &self.folder))?
+                    .len();
+                runs.push((number, path, length / ENTRY_BYTES as u64));
+            }
+        }
+        runs.sort_unstable();
+        Ok(runs)
+    }
+
+    /// Whether anything was ever put here.
+    pub(crate) fn is_empty(&self) -> Result<bool> {
+        Ok(self.runs()?.is_empty())
+    }
+
+    fn odd(&self) -> Odd {
+        let kept: Vec<String> = files::read(&self.folder.join(ODD)).unwrap_or_default();
+        kept.into_iter().map(|id| (key(&id).0, id)).collect()
+    }
+
+    /// Everything in order; an Id may stand there several times.
+    pub(crate) fn open(&self) -> Result<Sorted> {
+        let mut runs = Vec::new();
+        for (_, path, entries) in self.runs()? {
+            runs.push(self.run(&path, entries)?);
+        }
+        Sorted::new(runs, self.odd())
+    }
+
+    fn run(&self, path: &Path, entries: u64) -> Result<Run> {
+        let file = File::open(path).map_err(|error| failed(error, &self.folder))?;
+        Ok(Run::disk(file, 0, entries, &self.folder))
+    }
+
+    /// Puts the Ids of a bag here, each once; returns the first that was in it twice.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails; nothing has changed then.
+    pub(crate) fn add(&self, mut sorted: Sorted) -> Result<Option<String>> {
+        let runs = self.runs()?;
+        let number = runs.last().map_or(1, |(number, _, _)| number + 1);
+        let (written, twice) = self.write_run(number, &mut sorted, true)?;
+        if let Some(twice) = twice {
+            return Ok(Some(sorted.id(&twice)));
+        }
+        self.keep_odd(&mut sorted)?;
+        let Some(written) = written else {
+            return Ok(None);
+        };
+        written.publish(&self.folder)?;
+        self.tidy(number)?;
+        Ok(None)
+    }
+
+    /// Puts everything of a list here, the last of several.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails; nothing has changed then.
+    pub(crate) fn add_all(&self, mut sorted: Sorted) -> Result<()> {
+        let number = self.runs()?.last().map_or(1, |(number, _, _)| number + 1);
+        let (written, _) = self.write_run(number, &mut sorted, false)?;
+        self.keep_odd(&mut sorted)?;
+        let Some(written) = written else {
+            return Ok(());
+        };
+        written.publish(&self.folder)?;
+        self.tidy(number)
+    }
+
+    /// Takes everything away.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn clear(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed(error, &self.folder))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_odd(&self, sorted: &mut Sorted) -> Result<()> {
+        if sorted.odd.is_empty() {
+            return Ok(());
+        }
+        let mut odd = self.odd();
+        odd.append(&mut sorted.odd);
+        let ids: Vec<&String> = odd.values().collect();
+        files::replace(&self.folder.join(ODD), &ids, || ())
+    }
+
+    /// Merges young runs, so that there are about as many as the number of entries has binary digits.
+    fn tidy(&self, newest: u64) -> Result<()> {
+        let mut runs = self.runs()?;
+        let mut sum = 0;
+        let mut first = runs.len();
+        for (at, (_, _, entries)) in runs.iter().enumerate().rev() {
+            if at + 1 < runs.len() && *entries > 2 * sum {
+                break;
+            }
+            sum += entries;
+            first = at;
+        }
+        if runs.len() - first < 4 {
+            return Ok(());
+        }
+        let merged = runs.split_off(first);
+        let mut open = Vec::new();
+        for (_, path, entries) in &merged {
+            open.push(self.run(path, *entries)?);
+        }
+        let mut sorted = Sorted::new(open, Odd::new())?;
+        let (written, _) = self.write_run(newest + 1, &mut sorted, false)?;
+        if let Some(written) = written {
+            written.publish(&self.folder)?;
+            for (_, path, _) in merged {
+                fs::remove_file(path).ok();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a run under a temporary name. If `strict`, it stops at the first Id that comes twice; else the last
+    /// of several is written.
+    fn write_run(
+        &self,
+        number: u64,
+        sorted: &mut Sorted,
+        strict: bool,
+    ) -> Result<(Option<Written>, Option<Entry>)> {
+        let fail = |error| failed(error, &self.folder);
+        files::make_folder(&self.folder).map_err(fail)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(fail)?;
+        let mut count = 0_u64;
+        {
+            let mut out = BufWriter::with_capacity(64 << 10, file.as_file_mut());
+            let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+            let mut held = sorted.next()?;
+            while let Some(entry) = held {
+                held = sorted.next()?;
+                if held.is_some_and(|next| next.0 == entry.0) {
+                    if strict {
+                        return Ok((None, Some(entry)));
+                    }
+                    continue;
+                }
+                bytes.clear();
+                put(&entry, &mut bytes);
+                out.write_all(&bytes).map_err(fail)?;
+                count += 1;
+            }
+            out.flush().map_err(fail)?;
+        }
+        let written = (count > 0).then_some(Written { number, file });
+        Ok((written, None))
+    }
+
+    /// Tells of Ids that are here and neither in `present` nor `gone`, and the other way round; returns how many are here.
+    ///
+    /// # Errors
+    /// `Io` if the disk fails.
+    pub(crate) fn differences(
+        &self,
+        gone: &Self,
+        present: Sorted,
+        mut take: impl FnMut(Difference, String) -> Result<()>,
+    ) -> Result<u64> {
+        let mut count = 0;
+        let mut known = Distinct::new(self.open()?)?;
+        let mut gone = Distinct::new(gone.open()?)?;
+        let mut found = Distinct::new(present)?;
+        loop {
+            let order = match (known.head, found.head) {
+                (None, None) => return Ok(count),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(known), Some(found)) => known.0.cmp(&found.0),
+            };
+            if order != std::cmp::Ordering::Greater {
+                count += 1;
+            }
+            match order {
+                std::cmp::Ordering::Less => {
+                    if let Some(entry) = known.head
+                        && !gone.skip_to(&entry)?
+                    {
+                        take(Difference::Missing, known.sorted.id(&entry))?;
+                    }
+                    known.advance()?;
+                }
+                std::cmp::Ordering::Greater => {
+                    if let Some(entry) = found.head {
+                        take(Difference::New, found.sorted.id(&entry))?;
+                    }
+                    found.advance()?;
+                }
+                std::cmp::Ordering::Equal => {
+                    if let (Some(before), Some(now)) = (known.head, found.head)
+                        && before.1 != now.1
+                    {
+                        take(Difference::Changed, found.sorted.id(&now))?;
+                    }
+                    known.advance()?;
+                    found.advance()?;
+                }
+            }
+        }
+    }
+}
+
+/// How an Id differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// It is on the shelf, and not present any more.
+    Missing,
+    /// It is present, and not on the shelf.
+    New,
+    /// It stands beside something else.
+    Changed,
+}
+
+/// A run with a temporary name.
+struct Written {
+    number: u64,
+    file: tempfile::NamedTempFile,
+}
+
+impl Written {
+    fn publish(self, folder: &Path) -> Result<()> {
+        let fail = |error| failed(error, folder);
+        self.file.as_file().sync_all().map_err(fail)?;
+        let path = folder.join(format!("{:012}.{SUFFIX}", self.number));
+        self.file
+            .persist(path)
+            .map_err(|error| failed(error.error, folder))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(fail)
+    }
+}
+
+/// The Ids of a sorted list, each once; of several, the last.
+struct Distinct {
+    sorted: Sorted,
+    head: Option<Entry>,
+    ahead: Option<Entry>,
+}
+
+impl Distinct {
+    fn new(mut sorted: Sorted) -> Result<Self> {
+        let ahead = sorted.next()?;
+        let mut distinct = Self {
+            sorted,
+            head: None,
+            ahead,
+        };
+        distinct.advance()?;
+        Ok(distinct)
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.head = self.ahead.take();
+        let Some(mut head) = self.head else {
+            return Ok(());
+        };
+        while let Some(next) = self.sorted.next()? {
+            if next.0 != head.0 {
+                self.ahead = Some(next);
+                break;
+            }
+            head = next;
+        }
+        self.head = Some(head);
+        Ok(())
+    }
+
+    /// Whether it has this Id; what comes before is passed over.
+    fn skip_to(&mut self, entry: &Entry) -> Result<bool> {
+        while self.head.is_some_and(|head| head.0 < entry.0) {
+            self.advance()?;
+        }
+        Ok(self.head.is_some_and(|head| head.0 == entry.0))
+    }
+}
+
+impl std::fmt::Debug for Sorted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sorted")
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> String {
+        format!("2c92{:028x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    fn bag(folder: &Path, ids: impl IntoIterator<Item = (String, u64)>) -> Bag {
+        let mut bag = Bag::new(folder);
+        for (id, beside) in ids {
+            bag.add(&id, beside).unwrap();
+        }
+        bag
+    }
+
+    fn plain(folder: &Path, numbers: impl IntoIterator<Item = u64>) -> Sorted {
+        bag(folder, numbers.into_iter().map(|number| (id(number), 0)))
+            .sorted()
+            .unwrap()
+    }
+
+    fn all(mut sorted: Sorted) -> Vec<String> {
+        let mut ids = Vec::new();
+        while let Some(entry) = sorted.next().unwrap() {
+            ids.push(sorted.id(&entry));
+        }
+        ids
+    }
+
+    fn differences(shelf: &Shelf, gone: &Shelf, present: Sorted) -> Vec<(Difference, String)> {
+        let mut found = Vec::new();
+        shelf
+            .differences(gone, present, |difference, id| {
+                found.push((difference, id));
+                Ok(())
+            })
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn ids_come_back_in_order_whether_they_fit_in_memory_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for count in [0, 1, 1_000, PIECE as u64, PIECE as u64 * 2 + 17] {
+            let mut expected: Vec<String> = (0..count).map(id).collect();
+            expected.sort();
+            assert!(all(plain(folder.path(), 0..count)) == expected, "{count}");
+        }
+        // What was too much for memory had no name.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_id_that_comes_twice_is_found_however_far_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("s"));
+        let far = PIECE as u64 * 2;
+        let twice = (0..far).chain([7]);
+        assert_eq!(shelf.add(plain(folder.path(), twice)).unwrap(), Some(id(7)));
+        assert!(shelf.is_empty().unwrap());
+        assert_eq!(shelf.add(plain(folder.path(), 0..far)).unwrap(), None);
+        assert!(!shelf.is_empty().unwrap());
+    }
+
+    #[test]
+    fn what_is_gone_new_or_changed_is_found_once() {
+        use Difference::{Changed, Missing, New};
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("known"));
+        let gone = Shelf::new(folder.path().join("gone"));
+        shelf.add(plain(folder.path(), 0..10)).unwrap();
+        shelf.add(plain(folder.path(), 5..20)).unwrap();
+        gone.add(plain(folder.path(), [3])).unwrap();
+        let present = bag(
+            folder.path(),
+            (0..25)
+                .filter(|number| ![3, 4, 19].contains(number))
+                .map(|number| (id(number), u64::from(number == 8))),
+        );
+        let mut found = differences(&shelf, &gone, present.sorted().unwrap());
+        found.sort_by(|a, b| a.1.cmp(&b.1));
+        let mut expected = vec![(Missing, id(4)), (Missing, id(19)), (Changed, id(8))];
+        expected.extend((20..25).map(|number| (New, id(number))));
+        expected.sort_by(|a, b| a.1.cmp(&b.1));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn runs_are_merged_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().to_owned());
+        for round in 0..50_u64 {
+            let ids = round * 10..round * 10 + 15;
+            shelf.add(plain(folder.path(), ids)).unwrap();
+        }
+        assert!(shelf.runs().unwrap().len() < 12);
+        let none = Shelf::new(folder.path().join("none"));
+        assert_eq!(differences(&shelf, &none, plain(folder.path(), 0..505)), []);
+        shelf.clear().unwrap();
+        assert!(shelf.is_empty().unwrap());
+        shelf.clear().unwrap();
+    }
+
+    #[test]
+    fn of_what_stands_beside_an_id_the_latest_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("s"));
+        let none = Shelf::new(folder.path().join("none"));
+        let one = |beside| bag(folder.path(), [(id(1), beside)]).sorted().unwrap();
+        for beside in [9, 3, 7, 1, 8, 2] {
+            shelf.add(one(beside)).unwrap();
+            assert_eq!(differences(&shelf, &none, one(beside)), [], "{beside}");
+        }
+        assert_eq!(
+            differences(&shelf, &none, one(9)),
+            [(Difference::Changed, id(1))]
+        );
+    }
+
+    #[test]
+    fn ids_of_another_form_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path().join("s"));
+        let odd = ["3", "2C92A0", "f47ac10b-58cc-4372-a567-0e02b2c3d479", "é"];
+        let ids = || odd.iter().map(|id| ((*id).to_owned(), 0));
+        shelf
+            .add(bag(folder.path(), ids()).sorted().unwrap())
+            .unwrap();
+        let none = Shelf::new(folder.path().join("none"));
+        let empty = bag(folder.path(), []).sorted().unwrap();
+        let mut found: Vec<String> = differences(&shelf, &none, empty)
+            .into_iter()
+            .map(|(_, id)| id)
+            .collect();
+        found.sort();
+        let mut expected: Vec<String> = odd.iter().map(ToString::to_string).collect();
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+}

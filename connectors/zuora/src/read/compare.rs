@@ -1,0 +1,533 @@
+//! What windows cannot see: old values of a new field, columns that change without a stamp, rows that vanished.
+//!
+//! Each is read apart from the windows and never moves their mark. What was compared with what is kept on the shelf of
+//! Ids; it counts only when the next run's state says that its rows were committed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::Schema;
+use overlock_core::stream::{DELETED, UTC};
+use overlock_core::{Error, ErrorKind, Result, Timestamp};
+use overlock_kit::files;
+use overlock_kit::out::Out;
+use serde::{Deserialize, Serialize};
+
+use super::fetch::{Fetched, Seen};
+use super::{Piece, Reader, Step, Target, Todo, blocking, no_repeats, smaller};
+use crate::api;
+use crate::ids::{Bag, Difference};
+use crate::jobs::Outcome;
+use crate::limits;
+use crate::streams::ENTITY;
+
+/// Tombstones of a batch.
+const BATCH_ROWS: usize = 4096;
+
+/// With so many Ids known, a comparison that finds nine of ten gone is not believed.
+const FEW: u64 = 100;
+
+/// What a comparison found.
+#[derive(Debug, Default)]
+struct Differences {
+    missing: Vec<String>,
+    changed: Vec<String>,
+    new: Vec<String>,
+    known: u64,
+}
+
+/// When what is pending counts.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    refreshed: Option<Timestamp>,
+    swept: Option<Timestamp>,
+    columns: Option<String>,
+}
+
+impl Reader<'_> {
+    /// Whatever is due beside the windows. `before`: the mark at the beginning of the run.
+    pub(super) async fn look_beyond(
+        &mut self,
+        before: Option<Timestamp>,
+        upper: Timestamp,
+        out: &mut Out,
+    ) -> Result<()> {
+        let now = self.source.client().now();
+        if before.is_none() {
+            // Everything was read just now.
+            self.position.columns = Some(self.target.shape());
+            self.position.refreshed = Some(upper);
+            self.position.swept = Some(upper);
+            self.remember_columns();
+            return Ok(());
+        }
+        self.fill_new_columns(out).await?;
+        let every = |wanted: Duration, last: Option<Timestamp>| {
+            !wanted.is_zero() && last.is_none_or(|last| now.since(last) >= wanted)
+        };
+        let tuning = self.source.tuning();
+        let is_silent = self.target.silent_names().next().is_some();
+        let refresh = is_silent && every(tuning.shadow_refresh, self.position.refreshed);
+        let is_told = self
+            .source
+            .learnt()
+            .has_deletes(self.target.stream.name.as_str(), now);
+        // After a long outage, some deletions can no longer be asked for.
+        let outage = is_told && before.is_some_and(|mark| now.since(mark) > limits::DELETED_KEPT);
+        let sweep = outage || (!is_told && every(tuning.sweep, self.position.swept));
+        if !refresh && !sweep {
+            return Ok(());
+        }
+        if outage {
+            self.source.client().warn(
+                "W0707",
+                Some(&self.target.stream.name),
+                "the last run is so long ago that Zuora no longer tells all deletions since: Ids are compared",
+            );
+        }
+        for entity in tuning.entities.clone() {
+            self.compare(&entity, refresh, sweep, now, out).await?;
+        }
+        if refresh {
+            self.position.refreshed = Some(now);
+        }
+        if sweep {
+            self.position.swept = Some(now);
+        }
+        self.pend()
+    }
+
+    fn pending_file(&self) -> std::path::PathBuf {
+        self.target.shelves.join("pending.json")
+    }
+
+    fn now_pending(&self) -> Pending {
+        Pending {
+            refreshed: self.position.refreshed,
+            swept: self.position.swept,
+            columns: self.position.columns.clone(),
+        }
+    }
+
+    /// What this run delivers apart from windows counts if the next state is this one.
+    fn pend(&self) -> Result<()> {
+        files::replace(&self.pending_file(), &self.now_pending(), || ())
+    }
+
+    /// Takes over what the last run delivered, or drops it if that was not committed.
+    pub(super) async fn settle_pending(&self) -> Result<()> {
+        let path = self.pending_file();
+        let Some(pending) = files::read::<Pending>(&path) else {
+            return Ok(());
+        };
+        let counts = pending == self.now_pending();
+        for entity in &self.source.tuning().entities {
+            for what in ["known", "gone"] {
+                let from = self.target.pending(what, entity);
+                let to = self.target.shelf(what, entity);
+                blocking(move || {
+                    if counts {
+                        to.add_all(from.open()?)?;
+                    }
+                    from.clear()
+                })
+                .await?;
+            }
+        }
+        std::fs::remove_file(&path).ok();
+        Ok(())
+    }
+
+    fn columns_file(&self) -> std::path::PathBuf {
+        self.target.shelves.join("columns.json")
+    }
+
+    /// Keeps which columns a fingerprint stands for.
+    fn remember_columns(&self) {
+        let path = self.columns_file();
+        let mut known: BTreeMap<String, Vec<String>> = files::read(&path).unwrap_or_default();
+        let columns = self.target.columns.iter().map(|one| one.path.clone());
+        if known
+            .insert(self.target.shape(), columns.collect())
+            .is_none()
+            && let Err(error) = files::replace(&path, &known, || ())
+        {
+            tracing::debug!(%error, "The columns of a stream are not kept.");
+        }
+    }
+
+    /// Reads the rows that have a value in a column which earlier rows were read without.
+    async fn fill_new_columns(&mut self, out: &mut Out) -> Result<()> {
+        let shape = self.target.shape();
+        let before = self.position.columns.clone();
+        if before.as_deref() == Some(shape.as_str()) {
+            return Ok(());
+        }
+        let known: BTreeMap<String, Vec<String>> =
+            files::read(&self.columns_file()).unwrap_or_default();
+        let before = before.and_then(|before| known.get(&before));
+        let is_new = |path: &&String| before.is_none_or(|before| !before.contains(path));
+        let new: Vec<String> = self
+            .target
+            .columns
+            .iter()
+            .map(|column| &column.path)
+            .filter(is_new)
+            .cloned()
+            .collect();
+        if !new.is_empty() {
+            let name = &self.target.stream.name;
+            let (conditions, what) =
+                if before.is_none() || new.iter().any(|path| path.contains('.')) {
+                    // Which rows have a parent is not for a condition to find out.
+                    (Vec::new(), "all rows are".to_owned())
+                } else {
+                    let each: Vec<String> = new
+                        .iter()
+                        .map(|path| format!("{path} is not null"))
+                        .collect();
+                    (
+                        vec![format!("({})", each.join(" or "))],
+                        "rows that have a value in them are".to_owned(),
+                    )
+                };
+            self.source.client().drift(
+                name,
+                format!("new columns {}: {what} read again", new.join(", ")),
+            );
+            for entity in self.source.tuning().entities.clone() {
+                let Some(mark) = self.position.mark(&entity) else {
+                    continue;
+                };
+                let piece = Piece {
+                    upper: Some(mark),
+                    conditions: conditions.clone(),
+                    ..Piece::default()
+                };
+                let target = Arc::clone(&self.target);
+                let seen = self.scan(&target, piece, &entity, Some(out)).await?;
+                self.put_aside(seen, &entity).await?;
+            }
+        }
+        self.position.columns = Some(shape);
+        self.remember_columns();
+        self.pend()
+    }
+
+    /// Reads pieces apart from the windows, and the smaller ones that become of them.
+    async fn scan(
+        &mut self,
+        target: &Arc<Target>,
+        piece: Piece,
+        entity: &str,
+        mut out: Option<&mut Out>,
+    ) -> Result<Seen> {
+        let mut todo = VecDeque::from([Todo::new(piece)]);
+        let mut all = Seen::new(&target.shelves);
+        while let Some(Todo { piece, from }) = todo.pop_front() {
+            let found = match self.find(target, &piece, from, entity).await? {
+                Step::Found(found) => found,
+                Step::Again => {
+                    todo.push_front(Todo::new(piece));
+                    continue;
+                }
+                Step::Smaller(pieces) => {
+                    super::push_all(&mut todo, pieces);
+                    continue;
+                }
+            };
+            let mut rows = 0;
+            let mut instead = None;
+            let mut last = None;
+            let count = found.files.files.len();
+            for (number, file) in found.files.files.iter().enumerate() {
+                let expected = (number + 1 == count).then(|| found.files.rows.saturating_sub(rows));
+                let out = out.as_deref_mut();
+                match self
+                    .fetch(target, &piece, file, expected, entity, &mut all, out)
+                    .await?
+                {
+                    Fetched::Done(delivered) => rows += delivered,
+                    Fetched::Gone if number == 0 => instead = Some(vec![piece.clone()]),
+                    Fetched::TooLarge(error) if number == 0 => {
+                        instead = Some(smaller(&piece).ok_or(error)?);
+                    }
+                    Fetched::Gone => return Err(vanished()),
+                    Fetched::TooLarge(error) => return Err(error),
+                }
+                if instead.is_some() {
+                    break;
+                }
+                last = all.last.take().or(last);
+            }
+            if let Some(pieces) = instead {
+                super::push_all(&mut todo, pieces);
+                continue;
+            }
+            if rows != found.files.rows {
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    format!(
+                        "balance a query: Zuora announced {} rows and its files have {rows}",
+                        found.files.rows
+                    ),
+                ));
+            }
+            if let (Some(page), Some(last)) = (piece.page, last)
+                && rows >= page
+            {
+                todo.push_front(Todo::new(Piece {
+                    after: Some(last),
+                    ..piece
+                }));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Keeps Ids that were delivered apart from windows until the next run.
+    async fn put_aside(&self, seen: Seen, entity: &str) -> Result<()> {
+        let known = self.target.pending("known", entity);
+        let gone = self.target.pending("gone", entity);
+        blocking(move || {
+            no_repeats(known.add(seen.ids.sorted()?)?)?;
+            no_repeats(gone.add(seen.gone.sorted()?)?)
+        })
+        .await
+    }
+
+    /// Compares the Ids of an object, and its columns that change in silence, with what was delivered.
+    async fn compare(
+        &mut self,
+        entity: &str,
+        refresh: bool,
+        sweep: bool,
+        now: Timestamp,
+        out: &mut Out,
+    ) -> Result<()> {
+        let narrow = Arc::new(self.narrow(refresh)?);
+        let known = self.target.known(entity);
+        if known.is_empty()? {
+            return self.begin_anew(&narrow, entity, refresh, out).await;
+        }
+        let seen = self.scan(&narrow, Piece::default(), entity, None).await?;
+        let gone = self.target.gone(entity);
+        let found = blocking(move || {
+            let mut found = Differences::default();
+            found.known = known.differences(&gone, seen.ids.sorted()?, |difference, id| {
+                let list = match difference {
+                    Difference::Missing => &mut found.missing,
+                    Difference::Changed => &mut found.changed,
+                    Difference::New => &mut found.new,
+                };
+                // Beyond this only the number counts.
+                if list.len() <= MOST_LISTED {
+                    list.push(id);
+                }
+                Ok(())
+            })?;
+            Ok(found)
+        })
+        .await?;
+        if sweep {
+            self.bury(&found, entity, now, out).await?;
+        }
+        let mut again = Vec::new();
+        if refresh {
+            again.extend(found.changed);
+        }
+        if sweep {
+            // Usually rows of the last two hours; sometimes one that no window shows.
+            again.extend(found.new);
+        }
+        self.read_again(again, entity, out).await
+    }
+
+    /// Without knowledge of what was delivered there is nothing to compare with: this is where it begins.
+    async fn begin_anew(
+        &mut self,
+        narrow: &Arc<Target>,
+        entity: &str,
+        refresh: bool,
+        out: &mut Out,
+    ) -> Result<()> {
+        self.source.client().warn(
+            "W0704",
+            Some(&self.target.stream.name),
+            "the work folder knows nothing of what was delivered: deletions until now are not seen, a full refresh would show them",
+        );
+        let seen = if refresh {
+            // What was delivered long ago may have changed in silence.
+            let whole = Piece {
+                upper: self.position.mark(entity),
+                ..Piece::default()
+            };
+            let target = Arc::clone(&self.target);
+            self.scan(&target, whole, entity, Some(out)).await?
+        } else {
+            self.scan(narrow, Piece::default(), entity, None).await?
+        };
+        self.put_aside(seen, entity).await
+    }
+
+    /// The same object with Id alone, and the columns that change in silence.
+    fn narrow(&self, refresh: bool) -> Result<Target> {
+        let target = &self.target;
+        let silent: Vec<&str> = target.silent_names().collect();
+        let is_kept = |name: &str| {
+            target.stream.primary_key.iter().any(|key| key == name)
+                || (refresh && silent.contains(&name))
+                || name == overlock_core::stream::EXTRA
+        };
+        let fields: Vec<_> = target
+            .stream
+            .schema
+            .fields()
+            .iter()
+            .filter(|field| is_kept(field.name()))
+            .cloned()
+            .collect();
+        if fields.len() < 2 {
+            return Err(Error::bug("compare a stream without an Id"));
+        }
+        let mut stream = (*target.stream).clone();
+        stream.schema = Arc::new(Schema::new(fields));
+        Ok(Target {
+            columns: target
+                .columns
+                .iter()
+                .filter(|column| is_kept(&column.name))
+                .cloned()
+                .collect(),
+            key: None,
+            stream: Arc::new(stream),
+            filter: target.filter.clone(),
+            shelves: target.shelves.clone(),
+        })
+    }
+
+    /// Tells of rows that are gone without a word.
+    async fn bury(
+        &self,
+        found: &Differences,
+        entity: &str,
+        now: Timestamp,
+        out: &mut Out,
+    ) -> Result<()> {
+        let missing = found.missing.len() as u64;
+        let most = missing > FEW && missing.saturating_mul(10) > found.known.saturating_mul(9);
+        if most || found.missing.len() > MOST_LISTED {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!(
+                    "believe that {missing} of {} rows of `{}` are deleted",
+                    found.known, self.target.stream.name
+                ),
+            )
+            .hint("look at Zuora whether the source's user still sees them; if they are gone, run with --full-refresh"));
+        }
+        let mut gone = Bag::new(&self.target.shelves);
+        for ids in found.missing.chunks(BATCH_ROWS) {
+            for id in ids {
+                gone.add(id, 0)?;
+            }
+            out.page(self.tombstones(ids, entity, now)?, None).await?;
+        }
+        let shelf = self.target.pending("gone", entity);
+        blocking(move || no_repeats(shelf.add(gone.sorted()?)?)).await
+    }
+
+    fn tombstones(&self, ids: &[String], entity: &str, now: Timestamp) -> Result<RecordBatch> {
+        let stream = &self.target.stream;
+        let columns: Vec<ArrayRef> = stream
+            .schema
+            .fields()
+            .iter()
+            .map(|field| -> ArrayRef {
+                let name = field.name().as_str();
+                if name == ENTITY {
+                    let all = std::iter::repeat_n(entity, ids.len());
+                    Arc::new(StringArray::from_iter_values(all))
+                } else if stream.primary_key.iter().any(|key| key == name) {
+                    Arc::new(StringArray::from_iter_values(ids))
+                } else if name == DELETED {
+                    Arc::new(BooleanArray::from(vec![true; ids.len()]))
+                } else if stream.replication_key.as_deref() == Some(name) {
+                    let stamps = TimestampMicrosecondArray::from(vec![now.micros(); ids.len()]);
+                    Arc::new(stamps.with_timezone(UTC))
+                } else {
+                    new_null_array(field.data_type(), ids.len())
+                }
+            })
+            .collect();
+        RecordBatch::try_new(Arc::clone(&stream.schema), columns)
+            .map_err(|error| Error::bug("build tombstones").source(error))
+    }
+
+    /// Reads some rows once more, whole.
+    async fn read_again(&mut self, ids: Vec<String>, entity: &str, out: &mut Out) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let target = Arc::clone(&self.target);
+        if ids.len() > limits::MOST_SINGLE_ROWS {
+            let whole = Piece {
+                upper: self.position.mark(entity),
+                ..Piece::default()
+            };
+            let seen = self.scan(&target, whole, entity, Some(out)).await?;
+            return self.put_aside(seen, entity).await;
+        }
+        let fields: usize = target
+            .columns
+            .iter()
+            .map(|column| column.path.len() + 2)
+            .sum();
+        let room = limits::QUERY_CHARS.saturating_sub(fields + 1_000) / 60;
+        let each = room.clamp(1, limits::IDS_PER_QUERY);
+        let mut all = Seen::new(&target.shelves);
+        for some in ids.chunks(each * limits::QUERIES_PER_JOB) {
+            let pieces: Vec<Piece> = some
+                .chunks(each)
+                .map(|ids| Piece {
+                    conditions: vec![api::among(ids)],
+                    ..Piece::default()
+                })
+                .collect();
+            let asks: Vec<_> = pieces.iter().map(|piece| target.ask(piece)).collect();
+            let outcomes = self.source.tenant().run(entity, &asks).await?;
+            for (piece, outcome) in pieces.iter().zip(outcomes) {
+                let files = match outcome {
+                    Outcome::Files { files, .. } => files,
+                    Outcome::Refused(error) | Outcome::TooLarge(error, _) => return Err(error),
+                };
+                for file in &files.files {
+                    let expected = (files.files.len() == 1).then_some(files.rows);
+                    let fetched = self
+                        .fetch(&target, piece, file, expected, entity, &mut all, Some(out))
+                        .await?;
+                    match fetched {
+                        Fetched::Done(_) => {}
+                        Fetched::Gone => return Err(vanished()),
+                        Fetched::TooLarge(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        self.put_aside(all, entity).await
+    }
+}
+
+/// Ids of one kind that a comparison lists.
+const MOST_LISTED: usize = 2_000_000;
+
+fn vanished() -> Error {
+    Error::new(
+        ErrorKind::Data,
+        "fetch a result file: it is gone at Zuora, minutes after it was made",
+    )
+}

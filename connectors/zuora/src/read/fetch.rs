@@ -1,0 +1,480 @@
+//! Result files to pages: decoded while they arrive, counted, looked at row by row.
+
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use futures::StreamExt as _;
+use overlock_core::stream::DELETED;
+use overlock_core::{Error, ErrorKind, Result, Timestamp, crash_point};
+use overlock_kit::http::{Encoding, Request};
+use overlock_kit::out::Out;
+use overlock_kit::rows::{self, Counts, CsvDecoder, Decoded, Prefix};
+
+use super::{Piece, Reader, Target};
+use crate::api::Files;
+use crate::config::Format;
+use crate::errors::Meaning;
+use crate::ids::Bag;
+use crate::limits;
+use crate::streams::ENTITY;
+
+/// Tries of one file.
+const FILE_TRIES: u32 = 5;
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 4096;
+
+/// A result whose files are to be read.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) job: String,
+    pub(super) query: String,
+    pub(super) files: Files,
+    /// Files that were delivered before.
+    pub(super) skip: usize,
+    /// Rows of these.
+    pub(super) rows: u64,
+}
+
+/// What came of a file.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    /// All of its rows are delivered: so many.
+    Done(u64),
+    /// It is gone at Zuora, and nothing of it was delivered.
+    Gone,
+    /// Zuora does not hand it out.
+    TooLarge(Error),
+}
+
+/// What is seen in passing.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// Ids, each with a hash of the columns that change in silence.
+    pub(super) ids: Bag,
+    /// Ids of deleted rows.
+    pub(super) gone: Bag,
+    /// The last Id.
+    pub(super) last: Option<String>,
+}
+
+impl Seen {
+    pub(super) fn new(folder: &std::path::Path) -> Self {
+        Self {
+            ids: Bag::new(folder),
+            gone: Bag::new(folder),
+            last: None,
+        }
+    }
+}
+
+/// Where the columns are that are looked at.
+struct Places {
+    id: Option<usize>,
+    key: Option<usize>,
+    deleted: Option<usize>,
+    entity: Option<usize>,
+    silent: Vec<usize>,
+}
+
+impl Places {
+    fn new(target: &Target) -> Self {
+        let at = |name: &str| target.stream.schema.index_of(name).ok();
+        Self {
+            id: target.stream.primary_key.last().and_then(|id| at(id)),
+            key: target.key.as_deref().and_then(at),
+            deleted: at(DELETED),
+            entity: at(ENTITY),
+            silent: target.silent_names().filter_map(at).collect(),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads one file. Its rows go to `out`, if there is one.
+    pub(super) async fn fetch(
+        &self,
+        target: &Target,
+        piece: &Piece,
+        file: &str,
+        expected: Option<u64>,
+        entity: &str,
+        seen: &mut Seen,
+        mut out: Option<&mut Out>,
+    ) -> Result<Fetched> {
+        let places = Places::new(target);
+        let mut prefix: Option<Prefix> = None;
+        let mut attempt = 1;
+        let mut total = Counts::default();
+        loop {
+            let request = Request::get(format!("/v1/file/{file}"))
+                .stream(&self.target.stream.name)
+                .bulk();
+            let request = self.source.client().scoped(request, entity);
+            let body = match self.source.client().open(request).await {
+                Ok(body) => body,
+                Err(error) => match Meaning::of(&error) {
+                    Some(Meaning::TooLarge) if prefix.is_none() => {
+                        return Ok(Fetched::TooLarge(error));
+                    }
+                    Some(Meaning::Gone) if prefix.is_none() => return Ok(Fetched::Gone),
+                    _ => return Err(error),
+                },
+            };
+            let body = match encoding(body.header("content-type"), self.source.format()) {
+                Encoding::Identity => body,
+                packed => body.as_file(packed),
+            };
+            let decoder = CsvDecoder::new(
+                Arc::clone(&target.stream.schema),
+                target.options(BATCH_ROWS),
+            )?;
+            let mut decoded = self.decoding.decode_csv(body, decoder, prefix);
+            let result: Result<u64> = loop {
+                let Some(item) = decoded.next().await else {
+                    break Err(Error::bug("decode a file that neither ends nor fails"));
+                };
+                match item {
+                    Ok(Decoded::Rows {
+                        batch,
+                        counts,
+                        prefix: reached,
+                    }) => {
+                        let batch = self.inspect(target, piece, &places, &batch, entity, seen)?;
+                        total += counts;
+                        prefix = Some(reached);
+                        if let Some(out) = out.as_deref_mut() {
+                            out.page(batch, None).await?;
+                        }
+                    }
+                    Ok(Decoded::End { counts, header }) => {
+                        break self
+                            .check_file(target, &counts, &header, expected)
+                            .map(|()| counts.rows);
+                    }
+                    Err(error) => break Err(error),
+                }
+            };
+            drop(decoded);
+            let error = match result {
+                Ok(rows) => {
+                    self.tell_oddities(target, &total);
+                    crash_point!("S3.after_page");
+                    return Ok(Fetched::Done(rows));
+                }
+                Err(error) => error,
+            };
+            if attempt >= FILE_TRIES {
+                return Err(error);
+            }
+            self.source
+                .client()
+                .http()
+                .retry(Some(&self.target.stream.name), attempt, error)
+                .await?;
+            attempt += 1;
+        }
+    }
+
+    /// Compares a file that has ended with what was asked and announced.
+    fn check_file(
+        &self,
+        target: &Target,
+        counts: &Counts,
+        header: &[String],
+        expected: Option<u64>,
+    ) -> Result<()> {
+        let name = self.target.stream.name.as_str();
+        let missing = target.columns.iter().find(|column| {
+            !self.source.learnt().is_dropped(name, &column.path) && !header.contains(&column.name)
+        });
+        if let Some(column) = missing {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("find the column `{}` in a result file", column.header),
+            ));
+        }
+        counts.check_page(expected)
+    }
+
+    fn tell_oddities(&self, target: &Target, counts: &Counts) {
+        let client = self.source.client();
+        let stream = Some(&target.stream.name);
+        if counts.extra_values > 0 {
+            client.warn(
+                "W0702",
+                stream,
+                format!(
+                    "{} values do not fit their columns and are kept, as they are, in `_extra`; an amount of more than {} digits behind the point is such a value: `decimal_scale` can be raised",
+                    counts.extra_values,
+                    self.source.tuning().decimal_scale
+                ),
+            );
+        }
+        if counts.lossy_strings > 0 {
+            client.warn(
+                "W0705",
+                stream,
+                format!(
+                    "{} texts were not UTF-8 and have U+FFFD in them",
+                    counts.lossy_strings
+                ),
+            );
+        }
+        if counts.nul_stripped > 0 {
+            client.warn(
+                "W0706",
+                stream,
+                format!("{} NUL bytes in texts were dropped", counts.nul_stripped),
+            );
+        }
+    }
+
+    /// Looks at each row, and fills in what files do not have.
+    fn inspect(
+        &self,
+        target: &Target,
+        piece: &Piece,
+        places: &Places,
+        batch: &RecordBatch,
+        entity: &str,
+        seen: &mut Seen,
+    ) -> Result<RecordBatch> {
+        check_window(batch, places.key, piece)?;
+        let ids = places.id.map(|at| batch.column(at).as_string::<i32>());
+        let Some(ids) = ids else {
+            return Err(Error::bug("read rows without an Id"));
+        };
+        let deleted = places.deleted.map(|at| batch.column(at).as_boolean());
+        let silent: Vec<&ArrayRef> = places.silent.iter().map(|at| batch.column(*at)).collect();
+        for row in 0..batch.num_rows() {
+            if ids.is_null(row) {
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    "tell rows apart: one has no Id",
+                ));
+            }
+            let id = ids.value(row);
+            seen.ids.add(id, hash(&silent, row))?;
+            if deleted.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row)) {
+                seen.gone.add(id, 0)?;
+            }
+        }
+        if let Some(last) = batch.num_rows().checked_sub(1) {
+            seen.last = Some(ids.value(last).to_owned());
+        }
+        let mut columns = batch.columns().to_vec();
+        if let (Some(at), Some(deleted)) = (places.deleted, deleted)
+            && deleted.null_count() == deleted.len()
+            && let Some(column) = columns.get_mut(at)
+        {
+            // The object has no deleted rows to ask for: these are alive.
+            *column = Arc::new(BooleanArray::from(vec![false; batch.num_rows()]));
+        }
+        if let Some(column) = places.entity.and_then(|at| columns.get_mut(at)) {
+            let all = std::iter::repeat_n(entity, batch.num_rows());
+            *column = Arc::new(StringArray::from_iter_values(all));
+        }
+        RecordBatch::try_new(Arc::clone(&target.stream.schema), columns)
+            .map_err(|error| Error::bug("build a batch").source(error))
+    }
+}
+
+/// How a file is packed: what its type says, else what was asked for.
+fn encoding(content_type: Option<&str>, asked: Format) -> Encoding {
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    match (
+        content_type.split(';').next().unwrap_or_default().trim(),
+        asked,
+    ) {
+        ("application/x-gzip" | "application/gzip", _) => Encoding::GzipFile,
+        ("application/zip" | "application/x-zip-compressed", _) => Encoding::ZipFile,
+        ("text/csv", _) => Encoding::Identity,
+        (_, Format::Gzip) => Encoding::GzipFile,
+        (_, Format::Zip) => Encoding::ZipFile,
+        (_, Format::Csv) => Encoding::Identity,
+    }
+}
+
+/// Refuses rows that the query should not have given: then it is not known which ones it should have.
+fn check_window(batch: &RecordBatch, key: Option<usize>, piece: &Piece) -> Result<()> {
+    let (Some(at), Some(upper)) = (key, piece.upper) else {
+        return Ok(());
+    };
+    let outside = |what: &str| {
+        Error::new(
+            ErrorKind::Data,
+            format!("believe a result: {what}, which its query does not let through"),
+        )
+    };
+    let stamps = batch.column(at).as_primitive::<TimestampMicrosecondType>();
+    if piece.lower.is_some() && stamps.null_count() > 0 {
+        return Err(outside("a row has no stamp"));
+    }
+    let (lower, upper) = (
+        piece.lower.map_or(i64::MIN, Timestamp::micros),
+        upper.micros(),
+    );
+    let bad = stamps
+        .iter()
+        .flatten()
+        .find(|stamp| !(lower..upper).contains(stamp));
+    match bad.and_then(Timestamp::from_micros) {
+        Some(stamp) => Err(outside(&format!("a row is stamped {stamp}"))),
+        None => Ok(()),
+    }
+}
+
+/// A hash of some values of a row, the same whichever other columns there are.
+fn hash(columns: &[&ArrayRef], row: usize) -> u64 {
+    // FNV-1a, with an end mark after each value.
+    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
+    let mut add = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+    };
+    for column in columns {
+        if column.is_null(row) {
+            add(&[0]);
+            continue;
+        }
+        add(&[1]);
+        if let Some(text) = column.as_string_opt::<i32>() {
+            add(text.value(row).as_bytes());
+            add(&[0xFF]);
+        } else if let Some(days) = column.as_primitive_opt::<Date32Type>() {
+            add(&days.value(row).to_le_bytes());
+        } else if let Some(amount) = column.as_primitive_opt::<Decimal128Type>() {
+            add(&amount.value(row).to_le_bytes());
+        } else if let Some(number) = column.as_primitive_opt::<Int64Type>() {
+            add(&number.value(row).to_le_bytes());
+        } else if let Some(stamp) = column.as_primitive_opt::<TimestampMicrosecondType>() {
+            add(&stamp.value(row).to_le_bytes());
+        } else if let Some(flag) = column.as_boolean_opt() {
+            add(&[u8::from(flag.value(row))]);
+        }
+    }
+    hash
+}
+
+impl Target {
+    /// How result files are read.
+    pub(super) fn options(&self, batch_rows: usize) -> rows::Options {
+        let object = self.stream.name.as_str();
+        let deleted = format!("{object}.{}", limits::DELETED_COLUMN);
+        let mut renamed: Vec<(String, String)> = self
+            .columns
+            .iter()
+            .map(|column| (column.header.clone(), column.name.clone()))
+            .collect();
+        renamed.push((deleted, limits::DELETED_COLUMN.to_owned()));
+        let has_deleted = self.stream.schema.index_of(DELETED).is_ok();
+        rows::Options {
+            batch_rows,
+            deleted_from: has_deleted.then(|| limits::DELETED_COLUMN.to_owned()),
+            renamed,
+            empty_is_null: false,
+            null_text: Some(limits::NULL_TEXT.to_owned()),
+            bare_date_zone: Some(limits::SYSTEM_ZONE),
+            strip_nul: true,
+            ..rows::Options::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Date32Array, TimestampMicrosecondArray};
+    use arrow::datatypes::{Field, Schema};
+    use overlock_core::stream::timestamp_type;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn rows_outside_of_their_window_are_not_believed() {
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            "UpdatedDate",
+            timestamp_type(),
+            true,
+        )]));
+        let batch = |stamps: &[Option<&str>]| {
+            let stamps: TimestampMicrosecondArray = stamps
+                .iter()
+                .map(|stamp| stamp.map(|stamp| time(stamp).micros()))
+                .collect();
+            let column: ArrayRef = Arc::new(stamps.with_timezone("+00:00"));
+            RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()
+        };
+        let piece = |lower: Option<&str>| Piece {
+            lower: lower.map(time),
+            upper: Some(time("2026-01-02")),
+            ..Piece::default()
+        };
+        let first = Some("2026-01-01");
+        for (stamps, lower, good) in [
+            (
+                &[Some("2026-01-01"), Some("2026-01-01T23:59:59Z")][..],
+                first,
+                true,
+            ),
+            (&[Some("2026-01-02")], first, false),
+            (&[Some("2025-12-31T23:59:59Z")], first, false),
+            (&[None], first, false),
+            (&[None, Some("1999-01-01")], None, true),
+            (&[Some("2026-01-03")], None, false),
+        ] {
+            let checked = check_window(&batch(stamps), Some(0), &piece(lower));
+            assert_eq!(checked.is_ok(), good, "{stamps:?} {lower:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_tells_nulls_empty_texts_and_neighbours_apart() {
+        let column =
+            |texts: [Option<&str>; 2]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(1), None]));
+        let a = column([Some("a"), None]);
+        let b = column([Some("ab"), Some("")]);
+        let hashes = [
+            hash(&[&a, &b], 0),
+            hash(&[&a, &b], 1),
+            hash(&[&b, &a], 0),
+            hash(&[&a, &days], 0),
+            hash(&[&a, &days], 1),
+            hash(&[], 0),
+        ];
+        for (at, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..at].contains(hash), "{at}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_file_says_how_it_is_packed() {
+        for (content_type, asked, expected) in [
+            (
+                Some("application/x-gzip;charset=UTF-8"),
+                Format::Csv,
+                Encoding::GzipFile,
+            ),
+            (Some("application/zip"), Format::Gzip, Encoding::ZipFile),
+            (
+                Some("text/csv;charset=UTF-8"),
+                Format::Gzip,
+                Encoding::Identity,
+            ),
+            (None, Format::Gzip, Encoding::GzipFile),
+            (
+                Some("application/octet-stream"),
+                Format::Csv,
+                Encoding::Identity,
+            ),
+        ] {
+            assert_eq!(encoding(content_type, asked), expected, "{content_type:?}");
+        }
+    }
+}

@@ -1,0 +1,862 @@
+//! Reading one stream: which pieces, from which job, and what is remembered between them.
+//!
+//! The rows of an object that changed in a window are one piece. Usually its query is one of fifty in a job that all
+//! streams of the run share; a piece of an earlier run may still have its files at Zuora; and a piece that is too much
+//! for Zuora is halved by time, at last read by Id. After the windows come, each when it is due, what windows cannot
+//! see: a new field's old values, columns that change in silence, rows that vanished.
+//!
+//! **Invariant:** the mark of a window moves only after its query was completed, its rows were counted against what
+//! Zuora announced, each of them lay inside it, and no Id came twice.
+
+mod compare;
+mod fetch;
+pub(crate) mod tables;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use overlock_core::{
+    BoxStream, Error, ErrorKind, Page, ReadRequest, Result, State, Stream, Timestamp, crash_point,
+};
+use overlock_kit::out::{Out, pages};
+use overlock_kit::{files, rows};
+
+use self::fetch::{Fetched, Found, Seen};
+use crate::api;
+use crate::describe::Object;
+use crate::discovery::{self, Offer};
+use crate::errors::Meaning;
+use crate::ids::{Bag, Shelf};
+use crate::jobs::{Ask, Outcome, Span};
+use crate::limits;
+use crate::plan::{Place, Plan, Planned};
+use crate::source::Zuora;
+use crate::state::{Inside, JobAt, ONLY, Position, fingerprint};
+use crate::streams::{self, Column};
+
+/// Jobs that Zuora aborts without a reason, before it is believed that smaller ones would be aborted, too.
+const UNEXPLAINED: u32 = 6;
+
+/// Reads a stream.
+pub(crate) fn read(source: &Zuora, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
+    pages(move |mut out| async move {
+        let name = request.stream.name.clone();
+        let result = match source.descriptions().get(name.as_str()) {
+            Some((_, Offer::Object(object))) => {
+                read_object(source, &object, &request, &mut out).await
+            }
+            Some((_, Offer::Table(table))) => {
+                tables::read(source, &table, &request, &mut out).await
+            }
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("find `{name}`: it was not discovered"),
+            )),
+        };
+        result.map_err(|error| {
+            error
+                .context("stream", &name)
+                .while_doing(format!("read `{name}`"))
+        })
+    })
+}
+
+async fn read_object(
+    source: &Zuora,
+    object: &Object,
+    request: &ReadRequest,
+    out: &mut Out,
+) -> Result<()> {
+    let plan = planned(source, request.until).await?;
+    let upper = plan.upper.unwrap_or(request.until);
+    let mut position = Position::read(request.state.as_ref())?;
+    position.check_tenant(&source.client().tenant())?;
+    position.check_future(source.client().now())?;
+    position.tenant = Some(source.client().tenant());
+    let target = Target::new(source, object, &request.stream, request.filter.as_deref());
+    let mut reader = Reader {
+        source,
+        request,
+        decoding: rows::DecodeThread::start()?,
+        unexplained: 0,
+        position,
+        target: Arc::new(target),
+        page_end: None,
+    };
+    reader.run(&plan, upper, out).await?;
+    out.taken().await
+}
+
+/// The jobs of this run; made when the first stream reads.
+async fn planned(source: &Zuora, until: Timestamp) -> Result<Arc<Plan>> {
+    let foreseen = source.foreseen();
+    let fits = |request: &&ReadRequest| request.until == until;
+    if !foreseen.requests.iter().any(|request| fits(&request)) {
+        let upper = upper(source, until).await?;
+        return Ok(Arc::new(Plan::new(upper, Vec::new())));
+    }
+    let plan = foreseen.plan.get_or_try_init(|| async {
+        let upper = upper(source, until).await?;
+        let mut planned = Vec::new();
+        for request in foreseen.requests.iter().filter(fits) {
+            planned.extend(plan_stream(source, request, upper));
+        }
+        Ok::<_, Error>(Arc::new(Plan::new(upper, planned)))
+    });
+    Ok(Arc::clone(plan.await?))
+}
+
+/// Where windows end.
+async fn upper(source: &Zuora, until: Timestamp) -> Result<Timestamp> {
+    source.client().ask_time(source.first_entity()).await?;
+    let settled = source.client().now().minus(source.tuning().settle);
+    Ok(until.min(settled).floor_second())
+}
+
+/// The queries of a stream that fit into a job with others: one window for each entity.
+fn plan_stream(source: &Zuora, request: &ReadRequest, upper: Timestamp) -> Vec<Planned> {
+    let Some((_, Offer::Object(object))) = source.descriptions().get(request.stream.name.as_str())
+    else {
+        return Vec::new();
+    };
+    let Ok(mut position) = Position::read(request.state.as_ref()) else {
+        // Whoever reads says why.
+        return Vec::new();
+    };
+    if position.inside.is_some() || position.done {
+        return Vec::new();
+    }
+    let target = Target::new(source, &object, &request.stream, request.filter.as_deref());
+    let own_job = source
+        .tuning()
+        .own_jobs
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(request.stream.name.as_str()));
+    let mut planned = Vec::new();
+    for entity in &source.tuning().entities {
+        if let Some(kept) = target.kept(source, request, &position, entity) {
+            // That comes first, and this job goes on behind it.
+            position.advance(entity, kept.upper);
+        }
+        let Some(piece) = target.first_piece(source, request, &position, entity, upper) else {
+            continue;
+        };
+        let is_cut = matches!(
+            (source.tuning().window, piece.lower),
+            (Some(window), Some(lower)) if upper.since(lower) > window
+        ) || (source.tuning().window.is_some() && piece.lower.is_none());
+        if is_cut && piece.upper.is_some() {
+            continue;
+        }
+        planned.push(Planned {
+            entity: entity.clone(),
+            ask: target.ask(&piece),
+            state: request.state.clone(),
+            own_job,
+        });
+    }
+    planned
+}
+
+/// What is read of an object, and where its rows are remembered.
+struct Target {
+    stream: Arc<Stream>,
+    columns: Vec<Column>,
+    /// The field that windows are cut by.
+    key: Option<String>,
+    filter: Option<String>,
+    shelves: PathBuf,
+}
+
+/// A part of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Piece {
+    lower: Option<Timestamp>,
+    /// `None`: the whole object.
+    upper: Option<Timestamp>,
+    /// Rows after this Id.
+    after: Option<String>,
+    /// Rows at most.
+    page: Option<u64>,
+    /// Other conditions.
+    conditions: Vec<String>,
+}
+
+impl Target {
+    fn new(source: &Zuora, object: &Object, stream: &Arc<Stream>, filter: Option<&str>) -> Self {
+        let shape = discovery::shape(source, &object.name, source.client().now());
+        let columns = streams::columns(object, shape)
+            .into_iter()
+            .filter(|column| stream.schema.field_with_name(&column.name).is_ok())
+            .collect();
+        Self {
+            columns,
+            key: stream.replication_key.clone(),
+            filter: filter.map(ToOwned::to_owned),
+            shelves: source
+                .shelves()
+                .join(files::fingerprint(stream.name.as_str())),
+            stream: Arc::clone(stream),
+        }
+    }
+
+    /// What a run reads at first of an entity: what is new, or everything.
+    fn first_piece(
+        &self,
+        source: &Zuora,
+        request: &ReadRequest,
+        position: &Position,
+        entity: &str,
+        upper: Timestamp,
+    ) -> Option<Piece> {
+        if self.key.is_none() {
+            return Some(Piece::default());
+        }
+        let start = request.since.or(source.tuning().start_date);
+        let lower = position
+            .mark(entity)
+            .map(|mark| mark.minus(source.tuning().overlap))
+            .max(start)
+            .map(Timestamp::floor_second);
+        if position.mark(entity).is_some_and(|mark| mark >= upper) || lower >= Some(upper) {
+            return None;
+        }
+        Some(Piece {
+            lower,
+            upper: Some(upper),
+            ..Piece::default()
+        })
+    }
+
+    /// The window that a job of an earlier run covers.
+    fn kept(
+        &self,
+        source: &Zuora,
+        request: &ReadRequest,
+        position: &Position,
+        entity: &str,
+    ) -> Option<Kept> {
+        let now = source.client().now();
+        let piece = self.first_piece(source, request, position, entity, now)?;
+        piece.upper?;
+        let shape = self.ask(&piece).shape();
+        let stream = self.stream.name.as_str();
+        let (job, query) = source
+            .kept()
+            .find(entity, stream, &shape, piece.lower, now)?;
+        Some(Kept {
+            lower: piece.lower,
+            upper: query.upper,
+            job,
+            query: query.name,
+        })
+    }
+
+    /// Columns that change without moving the stamp.
+    fn silent_names(&self) -> impl Iterator<Item = &str> {
+        streams::silent_columns(&self.columns, self.stream.name.as_str())
+            .into_iter()
+            .map(|column| column.name.as_str())
+    }
+
+    fn ask(&self, piece: &Piece) -> Ask {
+        let mut conditions = piece.conditions.clone();
+        conditions.extend(self.filter.as_ref().map(|filter| format!("({filter})")));
+        conditions.extend(piece.after.as_deref().map(api::after));
+        let span = match (&self.key, piece.upper) {
+            (Some(key), Some(upper)) => Span::Window {
+                key: key.clone(),
+                lower: piece.lower,
+                upper,
+            },
+            _ => Span::Whole,
+        };
+        Ask {
+            stream: self.stream.name.clone(),
+            columns: self.columns.clone(),
+            conditions,
+            span,
+            page: piece.page,
+            deletes: self.key.is_some(),
+        }
+    }
+
+    /// Fingerprint of the columns.
+    fn shape(&self) -> String {
+        fingerprint(self.columns.iter().map(|column| column.path.as_str()))
+    }
+
+    fn empty(&self) -> RecordBatch {
+        RecordBatch::new_empty(Arc::clone(&self.stream.schema))
+    }
+
+    fn shelf(&self, what: &str, entity: &str) -> Shelf {
+        let entity = match entity {
+            ONLY => "only".to_owned(),
+            entity => files::fingerprint(entity),
+        };
+        Shelf::new(self.shelves.join(entity).join(what))
+    }
+
+    /// Ids that were delivered.
+    fn known(&self, entity: &str) -> Shelf {
+        self.shelf("known", entity)
+    }
+
+    /// Of these, the ones that were delivered as deleted.
+    fn gone(&self, entity: &str) -> Shelf {
+        self.shelf("gone", entity)
+    }
+
+    /// Ids that were delivered apart from windows, and count once the state says that they are committed.
+    fn pending(&self, what: &str, entity: &str) -> Shelf {
+        self.shelf(&format!("pending-{what}"), entity)
+    }
+}
+
+/// A window whose rows a job of an earlier run has.
+struct Kept {
+    lower: Option<Timestamp>,
+    upper: Timestamp,
+    job: String,
+    query: String,
+}
+
+/// One read of one stream.
+struct Reader<'a> {
+    source: &'a Zuora,
+    request: &'a ReadRequest,
+    target: Arc<Target>,
+    decoding: rows::DecodeThread,
+    /// Jobs that were aborted without a reason, one after the other.
+    unexplained: u32,
+    position: Position,
+    /// The last Id of a page of Ids that was full.
+    page_end: Option<String>,
+}
+
+/// A piece to be read.
+struct Todo {
+    piece: Piece,
+    from: From,
+}
+
+/// Where its rows are.
+enum From {
+    /// In a job that is still to be made.
+    New,
+    /// In the job that this stream shares.
+    Shared(Place),
+    /// In a job of an earlier run.
+    Kept {
+        job: String,
+        query: String,
+        files: usize,
+        rows: u64,
+    },
+}
+
+impl Todo {
+    fn new(piece: Piece) -> Self {
+        Self {
+            piece,
+            from: From::New,
+        }
+    }
+}
+
+impl Reader<'_> {
+    fn state(&self) -> Result<Option<State>> {
+        self.position.write().map(Some)
+    }
+
+    async fn run(&mut self, plan: &Plan, upper: Timestamp, out: &mut Out) -> Result<()> {
+        if self.position.done {
+            let state = self.state()?;
+            return out.page(self.target.empty(), state).await;
+        }
+        self.settle_pending().await?;
+        let before = self.position.oldest(&self.source.tuning().entities);
+        for entity in self.source.tuning().entities.clone() {
+            self.read_entity(plan, &entity, upper, out).await?;
+        }
+        if self.target.key.is_none() {
+            self.position.done = true;
+            let state = self.state()?;
+            return out.page(self.target.empty(), state).await;
+        }
+        self.look_beyond(before, upper, out).await?;
+        let state = self.state()?;
+        out.page(self.target.empty(), state).await
+    }
+
+    /// The windows of one entity.
+    async fn read_entity(
+        &mut self,
+        plan: &Plan,
+        entity: &str,
+        upper: Timestamp,
+        out: &mut Out,
+    ) -> Result<()> {
+        let mut todo = VecDeque::new();
+        let inside = self.position.inside.clone();
+        if let Some(inside) = inside.filter(|inside| inside.entity == entity) {
+            todo.push_back(self.go_on(&inside, entity));
+            self.drain(&mut todo, entity, out).await?;
+        }
+        let kept = self
+            .target
+            .kept(self.source, self.request, &self.position, entity);
+        if let Some(kept) = kept {
+            todo.push_back(Todo {
+                piece: Piece {
+                    lower: kept.lower,
+                    upper: Some(kept.upper),
+                    ..Piece::default()
+                },
+                from: From::Kept {
+                    job: kept.job,
+                    query: kept.query,
+                    files: 0,
+                    rows: 0,
+                },
+            });
+            self.drain(&mut todo, entity, out).await?;
+        }
+        let first =
+            self.target
+                .first_piece(self.source, self.request, &self.position, entity, upper);
+        let Some(piece) = first else { return Ok(()) };
+        // If something came in between, the state is not the one that was planned with.
+        let place = plan
+            .place(
+                self.target.stream.name.as_str(),
+                entity,
+                self.request.state.as_ref(),
+            )
+            .filter(|place| {
+                place
+                    .ask()
+                    .is_some_and(|ask| ask.span == self.target.ask(&piece).span)
+            });
+        match place {
+            Some(place) => todo.push_back(Todo {
+                piece,
+                from: From::Shared(place),
+            }),
+            None => todo.extend(self.cut(piece).into_iter().map(Todo::new)),
+        }
+        self.drain(&mut todo, entity, out).await
+    }
+
+    /// The piece that a state stands in.
+    fn go_on(&self, inside: &Inside, entity: &str) -> Todo {
+        let start = self.request.since.or(self.source.tuning().start_date);
+        let lower = self
+            .position
+            .mark(entity)
+            .map(|mark| mark.minus(self.source.tuning().overlap))
+            .max(start)
+            .map(Timestamp::floor_second);
+        let piece = Piece {
+            lower,
+            upper: Some(inside.upper),
+            after: inside.after.clone(),
+            page: inside.after.as_ref().map(|_| limits::ID_PAGE_ROWS),
+            ..Piece::default()
+        };
+        let from = match &inside.job {
+            Some(job) => From::Kept {
+                job: job.id.clone(),
+                query: job.query.clone(),
+                files: job.files,
+                rows: job.rows,
+            },
+            None => From::New,
+        };
+        Todo { piece, from }
+    }
+
+    /// Cuts a window by the length that the settings allow.
+    fn cut(&self, piece: Piece) -> Vec<Piece> {
+        let (Some(step), Some(upper)) = (self.source.tuning().window, piece.upper) else {
+            return vec![piece];
+        };
+        let mut pieces = Vec::new();
+        let mut lower = piece.lower;
+        loop {
+            let begin = lower.unwrap_or(beginning());
+            let end = begin.plus(step).min(upper);
+            pieces.push(Piece {
+                lower,
+                upper: Some(end),
+                ..piece.clone()
+            });
+            if end >= upper {
+                return pieces;
+            }
+            lower = Some(end);
+        }
+    }
+
+    /// Reads pieces, and the halves of those that are too much; each moves the mark.
+    async fn drain(
+        &mut self,
+        todo: &mut VecDeque<Todo>,
+        entity: &str,
+        out: &mut Out,
+    ) -> Result<()> {
+        while let Some(Todo { piece, from }) = todo.pop_front() {
+            let target = Arc::clone(&self.target);
+            let found = self.find(&target, &piece, from, entity).await?;
+            let found = match found {
+                Step::Found(found) => found,
+                Step::Again => {
+                    todo.push_front(Todo::new(piece));
+                    continue;
+                }
+                Step::Smaller(pieces) => {
+                    push_all(todo, pieces);
+                    continue;
+                }
+            };
+            let delivered = self.deliver(&piece, &found, entity, out).await;
+            let fetched = match delivered {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    if error.kind() == ErrorKind::Data {
+                        self.source.kept().strike(&found.job, &found.query);
+                    }
+                    return Err(error);
+                }
+            };
+            match fetched {
+                Fetched::Done(_) => {
+                    self.source.kept().strike(&found.job, &found.query);
+                    if let Some(next) = self.next_page(&piece) {
+                        todo.push_front(Todo::new(next));
+                    }
+                }
+                Fetched::Gone => {
+                    self.source.kept().forget(&found.job);
+                    todo.push_front(Todo::new(piece));
+                }
+                Fetched::TooLarge(error) => push_all(todo, smaller(&piece).ok_or(error)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// The result of a piece, or what to do instead.
+    async fn find(
+        &mut self,
+        target: &Target,
+        piece: &Piece,
+        from: From,
+        entity: &str,
+    ) -> Result<Step> {
+        let (skip, rows) = match &from {
+            From::Kept { files, rows, .. } => (*files, *rows),
+            _ => (0, 0),
+        };
+        match self.outcome(target, piece, from, entity).await? {
+            None => Ok(Step::Again),
+            Some(Outcome::Refused(error)) => {
+                self.learn(&error);
+                Err(error)
+            }
+            Some(Outcome::TooLarge(error, unexplained)) => {
+                self.unexplained += u32::from(unexplained);
+                if self.unexplained > UNEXPLAINED {
+                    return Err(error.hint("Zuora aborts the query again and again without a reason: ask its support, or leave joins out with `without_joins`"));
+                }
+                let pieces = smaller(piece).ok_or(error)?;
+                tracing::debug!(stream = %target.stream.name, ?pieces, "A piece is made smaller.");
+                Ok(Step::Smaller(pieces))
+            }
+            Some(Outcome::Files { job, query, files }) => {
+                self.unexplained = 0;
+                Ok(Step::Found(Found {
+                    job,
+                    query,
+                    files,
+                    skip,
+                    rows,
+                }))
+            }
+        }
+    }
+
+    /// Delivers the files of a window, with a state after each, and moves the mark at the end.
+    async fn deliver(
+        &mut self,
+        piece: &Piece,
+        found: &Found,
+        entity: &str,
+        out: &mut Out,
+    ) -> Result<Fetched> {
+        let target = Arc::clone(&self.target);
+        let mut rows = found.rows;
+        let count = found.files.files.len();
+        let mut last = None;
+        // Over all files, if there are several: each puts its own on the shelf before its state.
+        let mut all = Bag::new(&target.shelves);
+        for (number, file) in found.files.files.iter().enumerate().skip(found.skip) {
+            let is_last = number + 1 == count;
+            let expected = is_last.then(|| found.files.rows.saturating_sub(rows));
+            let mut seen = Seen::new(&target.shelves);
+            let fetched = self
+                .fetch(&target, piece, file, expected, entity, &mut seen, Some(out))
+                .await?;
+            match fetched {
+                Fetched::Done(delivered) => rows += delivered,
+                _ if number > found.skip => {
+                    return Err(Error::new(
+                        ErrorKind::Data,
+                        "go on with the next file of a job: it is gone at Zuora",
+                    ));
+                }
+                other => return Ok(other),
+            }
+            last = seen.last.take().or(last);
+            let known = target.known(entity);
+            let gone = target.gone(entity);
+            let (ids, deleted) = (seen.ids, seen.gone);
+            let mut copies = all;
+            all = blocking(move || {
+                if count > 1 {
+                    ids.copy_to(&mut copies)?;
+                }
+                no_repeats(known.add(ids.sorted()?)?)?;
+                no_repeats(gone.add(deleted.sorted()?)?)?;
+                Ok(copies)
+            })
+            .await?;
+            crash_point!("S4.after_ids");
+            if !is_last && piece.page.is_none() {
+                let at = JobAt {
+                    id: found.job.clone(),
+                    query: found.query.clone(),
+                    files: number + 1,
+                    rows,
+                };
+                self.position.inside = inside(piece, entity, None, Some(at));
+                let state = self.state()?;
+                out.page(target.empty(), state).await?;
+            }
+        }
+        if rows != found.files.rows {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!(
+                    "balance a query: Zuora announced {} rows and its files have {rows}",
+                    found.files.rows
+                ),
+            ));
+        }
+        if count > 1 {
+            let all = std::mem::replace(&mut all, Bag::new(&target.shelves));
+            blocking(move || no_repeats(all.sorted()?.repeated()?)).await?;
+        }
+        self.page_end = last.filter(|_| piece.page.is_some_and(|page| rows >= page));
+        if let Some(upper) = piece.upper {
+            match &self.page_end {
+                Some(after) => {
+                    self.position.inside = inside(piece, entity, Some(after.clone()), None);
+                }
+                None => self.position.advance(entity, upper),
+            }
+            let state = self.state()?;
+            out.page(target.empty(), state).await?;
+        }
+        Ok(Fetched::Done(rows))
+    }
+
+    fn learn(&self, error: &Error) {
+        let name = self.target.stream.name.as_str();
+        if matches!(
+            Meaning::of(error),
+            Some(Meaning::Forbidden | Meaning::BadQuery | Meaning::Gone)
+        ) && self.target.filter.is_none()
+        {
+            let now = self.source.client().now();
+            self.source.learnt().refused(name, now, error.to_string());
+        }
+    }
+
+    /// What came of the query of a piece; `None`: the job that had it is of no use.
+    async fn outcome(
+        &self,
+        target: &Target,
+        piece: &Piece,
+        from: From,
+        entity: &str,
+    ) -> Result<Option<Outcome>> {
+        let tenant = self.source.tenant();
+        match from {
+            From::Shared(place) => place.take(&tenant).await,
+            From::Kept { job, query, .. } => tenant.revive(entity, &job, &query).await,
+            From::New => {
+                let asks = [target.ask(piece)];
+                Ok(tenant.run(entity, &asks).await?.pop())
+            }
+        }
+    }
+
+    /// The page of Ids that follows; `None` if this was the last, or no page.
+    fn next_page(&mut self, piece: &Piece) -> Option<Piece> {
+        let after = self.page_end.take()?;
+        Some(Piece {
+            after: Some(after),
+            ..piece.clone()
+        })
+    }
+}
+
+/// What to do for a piece.
+enum Step {
+    Found(Found),
+    /// Ask for it in a job of its own.
+    Again,
+    /// Ask for these instead.
+    Smaller(Vec<Piece>),
+}
+
+fn push_all(todo: &mut VecDeque<Todo>, pieces: Vec<Piece>) {
+    for piece in pieces.into_iter().rev() {
+        todo.push_front(Todo::new(piece));
+    }
+}
+
+fn no_repeats(twice: Option<String>) -> Result<()> {
+    match twice {
+        None => Ok(()),
+        Some(id) => Err(Error::new(
+            ErrorKind::Data,
+            format!(
+                "believe a result: the Id {} is in it twice",
+                overlock_core::text::printable(&id)
+            ),
+        )),
+    }
+}
+
+/// Runs work that blocks on a thread for it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::bug("finish work on Ids").source(error)),
+    }
+}
+
+/// Where windows without a beginning begin, when they are halved.
+fn beginning() -> Timestamp {
+    Timestamp::parse(limits::BEGINNING).unwrap_or(Timestamp::EPOCH)
+}
+
+/// The same in smaller pieces; `None` if they are as small as they get.
+fn smaller(piece: &Piece) -> Option<Vec<Piece>> {
+    if let Some(rows) = piece.page {
+        let page = rows / 2;
+        return (page >= limits::MIN_ID_PAGE_ROWS).then(|| {
+            vec![Piece {
+                page: Some(page),
+                ..piece.clone()
+            }]
+        });
+    }
+    let by_id = || {
+        vec![Piece {
+            page: Some(limits::ID_PAGE_ROWS),
+            ..piece.clone()
+        }]
+    };
+    let Some(upper) = piece.upper else {
+        return Some(by_id());
+    };
+    let begin = piece.lower.unwrap_or(beginning());
+    let half = begin.plus(upper.since(begin) / 2).floor_second();
+    if half <= begin || upper.since(begin) < Duration::from_secs(2) {
+        return Some(by_id());
+    }
+    let first = Piece {
+        upper: Some(half),
+        ..piece.clone()
+    };
+    let second = Piece {
+        lower: Some(half),
+        ..piece.clone()
+    };
+    Some(vec![first, second])
+}
+
+/// A position inside a piece.
+fn inside(
+    piece: &Piece,
+    entity: &str,
+    after: Option<String>,
+    job: Option<JobAt>,
+) -> Option<Inside> {
+    Some(Inside {
+        entity: entity.to_owned(),
+        upper: piece.upper?,
+        after,
+        job,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    #[test]
+    fn windows_are_halved_to_a_second_and_then_read_by_id() {
+        let mut piece = Piece {
+            lower: Some(time("2026-01-01")),
+            upper: Some(time("2026-01-02")),
+            ..Piece::default()
+        };
+        let mut steps = 0;
+        while let Some(pieces) = smaller(&piece)
+            && pieces.len() == 2
+        {
+            assert_eq!(pieces[0].lower, piece.lower);
+            assert_eq!(pieces[0].upper, pieces[1].lower);
+            assert_eq!(pieces[1].upper, piece.upper);
+            piece = pieces[steps % 2].clone();
+            steps += 1;
+        }
+        assert!(steps >= 16, "{steps}");
+        let mut pages = Vec::new();
+        while let Some(mut pieces) = smaller(&piece) {
+            assert_eq!(pieces.len(), 1);
+            piece = pieces.remove(0);
+            pages.push(piece.page.unwrap());
+        }
+        assert_eq!(pages[0], limits::ID_PAGE_ROWS);
+        assert!(*pages.last().unwrap() >= limits::MIN_ID_PAGE_ROWS);
+        assert!(pages.windows(2).all(|pair| pair[0] / 2 == pair[1]));
+    }
+
+    #[test]
+    fn a_window_without_a_beginning_keeps_its_first_half_open() {
+        let piece = Piece {
+            upper: Some(time("2026-01-01")),
+            ..Piece::default()
+        };
+        let halves = smaller(&piece).unwrap();
+        assert_eq!(halves[0].lower, None);
+        assert_eq!(halves[0].upper, halves[1].lower);
+        let whole = smaller(&Piece::default()).unwrap();
+        assert_eq!(whole[0].page, Some(limits::ID_PAGE_ROWS));
+    }
+}
