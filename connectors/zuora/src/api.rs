@@ -29,7 +29,8 @@ impl Query<'_> {
             text.push_str(&self.conditions.join(" and "));
         }
         if let Some(rows) = self.page {
-            text.push_str(&format!(" order by Id limit {rows}"));
+            text.push_str(" order by Id limit ");
+            text.push_str(&rows.to_string());
         }
         text
     }

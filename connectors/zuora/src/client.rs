@@ -104,6 +104,9 @@ impl Ahead {
     }
 }
 
+/// Code and stream of a warning.
+type Said = (String, Option<StreamName>);
+
 /// One connected tenant. Cheap to clone; all clones share session, limits and budgets.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -113,7 +116,7 @@ pub(crate) struct Client {
     organizations: Option<Arc<str>>,
     tenant: Tenant,
     ahead: Ahead,
-    said: Arc<Mutex<BTreeSet<(String, Option<StreamName>)>>>,
+    said: Arc<Mutex<BTreeSet<Said>>>,
 }
 
 impl Client {

@@ -553,8 +553,6 @@ impl Tenant<'_> {
                     };
                     done.push((*number, outcome));
                 }
-                // Of a job that was aborted, nothing is taken.
-                Standing::Completed => {}
                 Standing::Running if completed => culprits.push((
                     *number,
                     Outcome::Refused(Error::new(
@@ -562,7 +560,8 @@ impl Tenant<'_> {
                         format!("read `{object}`: its job is completed and its query is not"),
                     )),
                 )),
-                Standing::Running => {}
+                // Of a job that was aborted, nothing is taken.
+                Standing::Running | Standing::Completed => {}
                 Standing::Ended => {
                     let status = batch.status.as_deref().unwrap_or_default();
                     let message = batch.message.as_deref().unwrap_or_default();

@@ -3,6 +3,7 @@
 //! A job is written down when Zuora has taken it, and each of its queries is struck out when its rows are delivered.
 //! Files stay at Zuora for three days. A cache: without it, the same is asked again.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,8 @@ pub(crate) struct KeptQuery {
 pub(crate) struct Kept {
     path: PathBuf,
     jobs: Mutex<Vec<KeptJob>>,
+    /// Jobs of this run: whoever waits for one of these shares it, and asks for it again if it was no good.
+    own: Mutex<BTreeSet<String>>,
 }
 
 impl Kept {
@@ -49,11 +52,16 @@ impl Kept {
         Self {
             path,
             jobs: Mutex::new(jobs),
+            own: Mutex::default(),
         }
     }
 
     fn jobs(&self) -> MutexGuard<'_, Vec<KeptJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn save(&self, jobs: &[KeptJob]) {
@@ -67,6 +75,7 @@ impl Kept {
         if job.queries.is_empty() {
             return;
         }
+        self.own().insert(job.id.clone());
         let mut jobs = self.jobs();
         let now = job.at;
         jobs.push(job);
@@ -76,7 +85,7 @@ impl Kept {
         self.save(&jobs);
     }
 
-    /// The newest job that covers a stream from `lower` on, with the query of it.
+    /// The newest job of an earlier run that covers a stream from `lower` on, with the query of it.
     pub(crate) fn find(
         &self,
         entity: &str,
@@ -86,7 +95,10 @@ impl Kept {
         now: Timestamp,
     ) -> Option<(String, KeptQuery)> {
         let jobs = self.jobs();
-        let good = |job: &&KeptJob| job.entity == entity && now.since(job.at) < limits::FILES_KEPT;
+        let own = self.own();
+        let good = |job: &&KeptJob| {
+            job.entity == entity && now.since(job.at) < limits::FILES_KEPT && !own.contains(&job.id)
+        };
         jobs.iter().rev().filter(good).find_map(|job| {
             let query = job.queries.iter().find(|query| {
                 query.stream == stream && query.shape == shape && query.lower == lower
@@ -147,6 +159,10 @@ mod tests {
             at: now,
             queries: vec![query("q0", None), query("q1", lower)],
         });
+        assert!(
+            kept.find("", "Account", "s", lower, now).is_none(),
+            "it is this run's own"
+        );
         let kept = Kept::new(path);
         let find = |lower, now| kept.find("", "Account", "s", lower, now).map(|(id, _)| id);
         assert_eq!(find(lower, now).as_deref(), Some("j1"));

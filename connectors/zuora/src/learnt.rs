@@ -98,14 +98,6 @@ impl Learnt {
         self.save(&known);
     }
 
-    /// An object can be read.
-    pub(crate) fn read(&self, object: &str) {
-        let mut known = self.known();
-        if known.refused.remove(&object.to_lowercase()).is_some() {
-            self.save(&known);
-        }
-    }
-
     /// A field is not asked for again in this run; false if it was not already.
     pub(crate) fn drop_field(&self, object: &str, path: &str) -> bool {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,8 +137,6 @@ mod tests {
         assert_eq!(again.refusal("Order", later), None);
         again.no_deletes(later);
         assert!(!again.has_deletes("Invoice", later));
-        again.read("Order");
-        assert_eq!(again.refusal("Order", now), None);
     }
 
     #[test]

@@ -143,12 +143,6 @@ impl Position {
         *mark = (*mark).max(to);
     }
 
-    /// The oldest mark, if there is one for each entity.
-    pub fn oldest(&self, entities: &[String]) -> Option<Timestamp> {
-        let marks: Option<Vec<Timestamp>> = entities.iter().map(|one| self.mark(one)).collect();
-        marks?.into_iter().min()
-    }
-
     /// Refuses a position in another tenant: going on from it would skip what is older there.
     ///
     /// # Errors
@@ -247,16 +241,6 @@ mod tests {
         position.advance(ONLY, time("2025-01-01"));
         assert_eq!(position.mark(ONLY), Some(time("2026-01-01")));
         assert_eq!(position.inside, None);
-    }
-
-    #[test]
-    fn the_oldest_mark_counts_once_every_entity_has_one() {
-        let mut position = Position::beginning();
-        let entities = ["a".to_owned(), "b".to_owned()];
-        position.advance("a", time("2026-01-02"));
-        assert_eq!(position.oldest(&entities), None);
-        position.advance("b", time("2026-01-01"));
-        assert_eq!(position.oldest(&entities), Some(time("2026-01-01")));
     }
 
     #[test]

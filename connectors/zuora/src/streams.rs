@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field as Column_, Schema};
+use arrow::datatypes::{DataType, Field as ArrowField, Schema};
 use overlock_core::stream::{DELETED, EXTRA, json_field, timestamp_type};
 use overlock_core::{Deletes, Error, ErrorKind, Result, Stream, StreamName};
 
@@ -188,7 +188,7 @@ pub fn stream(object: &Object, shape: Shape<'_>) -> Result<Stream> {
     }
     let fields = columns
         .iter()
-        .map(|column| Column_::new(&column.name, column.data_type.clone(), true));
+        .map(|column| ArrowField::new(&column.name, column.data_type.clone(), true));
     let primary_key = shape
         .entities
         .then(|| ENTITY.to_owned())
@@ -214,16 +214,16 @@ pub fn stream(object: &Object, shape: Shape<'_>) -> Result<Stream> {
 
 /// The columns of a stream with those of ours around them.
 pub fn schema(
-    columns: impl Iterator<Item = Column_>,
+    columns: impl Iterator<Item = ArrowField>,
     entities: bool,
     deletes: bool,
 ) -> Arc<Schema> {
-    let entity = entities.then(|| Column_::new(ENTITY, DataType::Utf8, true));
-    let deleted = deletes.then(|| Column_::new(DELETED, DataType::Boolean, true));
-    let fields: Vec<Column_> = entity
+    let first = entities.then(|| ArrowField::new(ENTITY, DataType::Utf8, true));
+    let last = deletes.then(|| ArrowField::new(DELETED, DataType::Boolean, true));
+    let fields: Vec<ArrowField> = first
         .into_iter()
         .chain(columns.filter(|column| !column.name().starts_with('_')))
-        .chain(deleted)
+        .chain(last)
         .chain([json_field(EXTRA)])
         .collect();
     Arc::new(Schema::new(fields))

@@ -17,7 +17,7 @@ use overlock_kit::files;
 use overlock_kit::out::Out;
 use serde::{Deserialize, Serialize};
 
-use super::fetch::{Fetched, Seen};
+use super::fetch::{Fetched, Seen, Wanted};
 use super::{Piece, Reader, Step, Target, Todo, blocking, no_repeats, smaller};
 use crate::api;
 use crate::ids::{Bag, Difference};
@@ -49,7 +49,16 @@ struct Pending {
 }
 
 impl Reader<'_> {
-    /// Whatever is due beside the windows. `before`: the mark at the beginning of the run.
+    /// Notes what a stream is read with before its first row: an interrupted first read goes on with other columns,
+    /// perhaps.
+    pub(super) fn begin(&mut self) {
+        if self.position.columns.is_none() {
+            self.position.columns = Some(self.target.shape());
+            self.remember_columns();
+        }
+    }
+
+    /// Whatever is due beside the windows. `before`: the oldest mark at the beginning of the run, if there was one.
     pub(super) async fn look_beyond(
         &mut self,
         before: Option<Timestamp>,
@@ -57,15 +66,13 @@ impl Reader<'_> {
         out: &mut Out,
     ) -> Result<()> {
         let now = self.source.client().now();
+        self.fill_new_columns(out).await?;
         if before.is_none() {
             // Everything was read just now.
-            self.position.columns = Some(self.target.shape());
             self.position.refreshed = Some(upper);
             self.position.swept = Some(upper);
-            self.remember_columns();
             return Ok(());
         }
-        self.fill_new_columns(out).await?;
         let every = |wanted: Duration, last: Option<Timestamp>| {
             !wanted.is_zero() && last.is_none_or(|last| now.since(last) >= wanted)
         };
@@ -248,7 +255,17 @@ impl Reader<'_> {
                 let expected = (number + 1 == count).then(|| found.files.rows.saturating_sub(rows));
                 let out = out.as_deref_mut();
                 match self
-                    .fetch(target, &piece, file, expected, entity, &mut all, out)
+                    .fetch(
+                        Wanted {
+                            target,
+                            piece: &piece,
+                            file,
+                            expected,
+                            entity,
+                        },
+                        &mut all,
+                        out,
+                    )
                     .await?
                 {
                     Fetched::Done(delivered) => rows += delivered,
@@ -319,13 +336,14 @@ impl Reader<'_> {
         let found = blocking(move || {
             let mut found = Differences::default();
             found.known = known.differences(&gone, seen.ids.sorted()?, |difference, id| {
-                let list = match difference {
-                    Difference::Missing => &mut found.missing,
-                    Difference::Changed => &mut found.changed,
-                    Difference::New => &mut found.new,
+                let (list, wanted) = match difference {
+                    Difference::Missing => (&mut found.missing, sweep),
+                    // Without the columns in question, everything looks changed.
+                    Difference::Changed => (&mut found.changed, refresh),
+                    Difference::New => (&mut found.new, sweep),
                 };
                 // Beyond this only the number counts.
-                if list.len() <= MOST_LISTED {
+                if wanted && list.len() <= MOST_LISTED {
                     list.push(id);
                 }
                 Ok(())
@@ -437,8 +455,8 @@ impl Reader<'_> {
             }
             out.page(self.tombstones(ids, entity, now)?, None).await?;
         }
-        let shelf = self.target.pending("gone", entity);
-        blocking(move || no_repeats(shelf.add(gone.sorted()?)?)).await
+        let pending = self.target.pending("gone", entity);
+        blocking(move || no_repeats(pending.add(gone.sorted()?)?)).await
     }
 
     fn tombstones(&self, ids: &[String], entity: &str, now: Timestamp) -> Result<RecordBatch> {
@@ -508,7 +526,17 @@ impl Reader<'_> {
                 for file in &files.files {
                     let expected = (files.files.len() == 1).then_some(files.rows);
                     let fetched = self
-                        .fetch(&target, piece, file, expected, entity, &mut all, Some(out))
+                        .fetch(
+                            Wanted {
+                                target: &target,
+                                piece,
+                                file,
+                                expected,
+                                entity,
+                            },
+                            &mut all,
+                            Some(out),
+                        )
                         .await?;
                     match fetched {
                         Fetched::Done(_) => {}

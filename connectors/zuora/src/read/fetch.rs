@@ -69,6 +69,17 @@ impl Seen {
     }
 }
 
+/// A file, and what it should hold.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) target: &'a Target,
+    pub(super) piece: &'a Piece,
+    pub(super) file: &'a str,
+    /// Rows, if that is known of this file alone.
+    pub(super) expected: Option<u64>,
+    pub(super) entity: &'a str,
+}
+
 /// Where the columns are that are looked at.
 struct Places {
     id: Option<usize>,
@@ -95,14 +106,17 @@ impl Reader<'_> {
     /// Reads one file. Its rows go to `out`, if there is one.
     pub(super) async fn fetch(
         &self,
-        target: &Target,
-        piece: &Piece,
-        file: &str,
-        expected: Option<u64>,
-        entity: &str,
+        wanted: Wanted<'_>,
         seen: &mut Seen,
         mut out: Option<&mut Out>,
     ) -> Result<Fetched> {
+        let Wanted {
+            target,
+            file,
+            expected,
+            entity,
+            ..
+        } = wanted;
         let places = Places::new(target);
         let mut prefix: Option<Prefix> = None;
         let mut attempt = 1;
@@ -130,9 +144,9 @@ impl Reader<'_> {
                 Arc::clone(&target.stream.schema),
                 target.options(BATCH_ROWS),
             )?;
-            let mut decoded = self.decoding.decode_csv(body, decoder, prefix);
+            let mut items = self.decoding.decode_csv(body, decoder, prefix);
             let result: Result<u64> = loop {
-                let Some(item) = decoded.next().await else {
+                let Some(item) = items.next().await else {
                     break Err(Error::bug("decode a file that neither ends nor fails"));
                 };
                 match item {
@@ -141,7 +155,7 @@ impl Reader<'_> {
                         counts,
                         prefix: reached,
                     }) => {
-                        let batch = self.inspect(target, piece, &places, &batch, entity, seen)?;
+                        let batch = inspect(wanted, &places, &batch, seen)?;
                         total += counts;
                         prefix = Some(reached);
                         if let Some(out) = out.as_deref_mut() {
@@ -156,7 +170,7 @@ impl Reader<'_> {
                     Err(error) => break Err(error),
                 }
             };
-            drop(decoded);
+            drop(items);
             let error = match result {
                 Ok(rows) => {
                     self.tell_oddities(target, &total);
@@ -230,70 +244,67 @@ impl Reader<'_> {
             );
         }
     }
+}
 
-    /// Looks at each row, and fills in what files do not have.
-    fn inspect(
-        &self,
-        target: &Target,
-        piece: &Piece,
-        places: &Places,
-        batch: &RecordBatch,
-        entity: &str,
-        seen: &mut Seen,
-    ) -> Result<RecordBatch> {
-        check_window(batch, places.key, piece)?;
-        let ids = places.id.map(|at| batch.column(at).as_string::<i32>());
-        let Some(ids) = ids else {
-            return Err(Error::bug("read rows without an Id"));
-        };
-        let deleted = places.deleted.map(|at| batch.column(at).as_boolean());
-        let silent: Vec<&ArrayRef> = places.silent.iter().map(|at| batch.column(*at)).collect();
-        for row in 0..batch.num_rows() {
-            if ids.is_null(row) {
-                return Err(Error::new(
-                    ErrorKind::Data,
-                    "tell rows apart: one has no Id",
-                ));
-            }
-            let id = ids.value(row);
-            seen.ids.add(id, hash(&silent, row))?;
-            if deleted.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row)) {
-                seen.gone.add(id, 0)?;
-            }
+/// Looks at each row, and fills in what files do not have.
+fn inspect(
+    wanted: Wanted<'_>,
+    places: &Places,
+    batch: &RecordBatch,
+    seen: &mut Seen,
+) -> Result<RecordBatch> {
+    check_window(batch, places.key, wanted.piece)?;
+    let ids = places.id.map(|at| batch.column(at).as_string::<i32>());
+    let Some(ids) = ids else {
+        return Err(Error::bug("read rows without an Id"));
+    };
+    let deleted = places.deleted.map(|at| batch.column(at).as_boolean());
+    let silent: Vec<&ArrayRef> = places.silent.iter().map(|at| batch.column(*at)).collect();
+    for row in 0..batch.num_rows() {
+        if ids.is_null(row) {
+            return Err(Error::new(
+                ErrorKind::Data,
+                "tell rows apart: one has no Id",
+            ));
         }
-        if let Some(last) = batch.num_rows().checked_sub(1) {
-            seen.last = Some(ids.value(last).to_owned());
+        let id = ids.value(row);
+        seen.ids.add(id, hash(&silent, row))?;
+        if deleted.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row)) {
+            seen.gone.add(id, 0)?;
         }
-        let mut columns = batch.columns().to_vec();
-        if let (Some(at), Some(deleted)) = (places.deleted, deleted)
-            && deleted.null_count() == deleted.len()
-            && let Some(column) = columns.get_mut(at)
-        {
-            // The object has no deleted rows to ask for: these are alive.
-            *column = Arc::new(BooleanArray::from(vec![false; batch.num_rows()]));
-        }
-        if let Some(column) = places.entity.and_then(|at| columns.get_mut(at)) {
-            let all = std::iter::repeat_n(entity, batch.num_rows());
-            *column = Arc::new(StringArray::from_iter_values(all));
-        }
-        RecordBatch::try_new(Arc::clone(&target.stream.schema), columns)
-            .map_err(|error| Error::bug("build a batch").source(error))
     }
+    if let Some(last) = batch.num_rows().checked_sub(1) {
+        seen.last = Some(ids.value(last).to_owned());
+    }
+    let mut columns = batch.columns().to_vec();
+    if let (Some(at), Some(deleted)) = (places.deleted, deleted)
+        && deleted.null_count() == deleted.len()
+        && let Some(column) = columns.get_mut(at)
+    {
+        // The object has no deleted rows to ask for: these are alive.
+        *column = Arc::new(BooleanArray::from(vec![false; batch.num_rows()]));
+    }
+    if let Some(column) = places.entity.and_then(|at| columns.get_mut(at)) {
+        let all = std::iter::repeat_n(wanted.entity, batch.num_rows());
+        *column = Arc::new(StringArray::from_iter_values(all));
+    }
+    RecordBatch::try_new(Arc::clone(&wanted.target.stream.schema), columns)
+        .map_err(|error| Error::bug("build a batch").source(error))
 }
 
 /// How a file is packed: what its type says, else what was asked for.
 fn encoding(content_type: Option<&str>, asked: Format) -> Encoding {
     let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
-    match (
-        content_type.split(';').next().unwrap_or_default().trim(),
-        asked,
-    ) {
-        ("application/x-gzip" | "application/gzip", _) => Encoding::GzipFile,
-        ("application/zip" | "application/x-zip-compressed", _) => Encoding::ZipFile,
-        ("text/csv", _) => Encoding::Identity,
-        (_, Format::Gzip) => Encoding::GzipFile,
-        (_, Format::Zip) => Encoding::ZipFile,
-        (_, Format::Csv) => Encoding::Identity,
+    let told = match content_type.split(';').next().unwrap_or_default().trim() {
+        "application/x-gzip" | "application/gzip" => Format::Gzip,
+        "application/zip" | "application/x-zip-compressed" => Format::Zip,
+        "text/csv" => Format::Csv,
+        _ => asked,
+    };
+    match told {
+        Format::Gzip => Encoding::GzipFile,
+        Format::Zip => Encoding::ZipFile,
+        Format::Csv => Encoding::Identity,
     }
 }
 

@@ -24,7 +24,7 @@ use overlock_core::{
 use overlock_kit::out::{Out, pages};
 use overlock_kit::{files, rows};
 
-use self::fetch::{Fetched, Found, Seen};
+use self::fetch::{Fetched, Found, Seen, Wanted};
 use crate::api;
 use crate::describe::Object;
 use crate::discovery::{self, Offer};
@@ -379,7 +379,10 @@ impl Reader<'_> {
             return out.page(self.target.empty(), state).await;
         }
         self.settle_pending().await?;
-        let before = self.position.oldest(&self.source.tuning().entities);
+        let before = self.position.from.values().min().copied();
+        if before.is_none() && self.position.inside.is_none() {
+            self.begin();
+        }
         for entity in self.source.tuning().entities.clone() {
             self.read_entity(plan, &entity, upper, out).await?;
         }
@@ -609,7 +612,17 @@ impl Reader<'_> {
             let expected = is_last.then(|| found.files.rows.saturating_sub(rows));
             let mut seen = Seen::new(&target.shelves);
             let fetched = self
-                .fetch(&target, piece, file, expected, entity, &mut seen, Some(out))
+                .fetch(
+                    Wanted {
+                        target: &target,
+                        piece,
+                        file,
+                        expected,
+                        entity,
+                    },
+                    &mut seen,
+                    Some(out),
+                )
                 .await?;
             match fetched {
                 Fetched::Done(delivered) => rows += delivered,

@@ -153,6 +153,11 @@ fn zuora(arguments: &Sandbox, now: Timestamp) -> Outcome<billing::ZuoraSandbox> 
     options.port = arguments.port;
     options.bench_rows = arguments.bench_rows;
     options.behaviour.limits = arguments.bench_rows.is_none();
+    if arguments.bench_rows.is_some() {
+        // What other clients cannot read is not what is measured.
+        options.behaviour.bare_midnight = false;
+        options.behaviour.plain_message = true;
+    }
     options.faults = faults(arguments);
     Ok(billing::ZuoraSandbox::start(options).map_err(|error| port_hint(error, arguments))?)
 }

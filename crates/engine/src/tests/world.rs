@@ -392,8 +392,8 @@ impl Clock for World {
 pub(crate) struct MemorySource {
     pub(crate) world: Arc<World>,
     pub(crate) process: Arc<Process>,
-    /// The state that the run foresaw for its first read.
-    pub(crate) planned: Mutex<Option<Option<State>>>,
+    /// The states that the run foresaw for its first reads.
+    pub(crate) planned: Mutex<Vec<Option<State>>>,
 }
 
 #[async_trait]
@@ -412,12 +412,12 @@ impl Source for MemorySource {
     }
 
     fn plan(&self, requests: &[ReadRequest]) {
-        let state = requests.first().map(|request| request.state.clone());
-        *self.planned.lock().unwrap() = state;
+        let states = requests.iter().map(|request| request.state.clone());
+        *self.planned.lock().unwrap() = states.collect();
     }
 
     fn read(&self, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
-        if let Some(planned) = self.planned.lock().unwrap().take() {
+        if let Some(planned) = self.planned.lock().unwrap().pop() {
             assert_eq!(planned, request.state, "a run reads what it has planned");
         }
         self.world.reads.lock().unwrap().push(request.state.clone());

@@ -190,7 +190,6 @@ fn stats_and_clock_are_ours() {
     let turned = tenant.post("/__clock", &json!({"advance": 60})).json();
     assert_eq!(turned["now"], "2026-03-01T12:01:00Z");
     assert_eq!(tenant.get("/v1/nothing").status, 404);
-    assert_eq!(tenant.get("/query/jobs").status, 404);
 }
 
 #[test]
