@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use overlock_core::text::printable;
@@ -130,6 +130,8 @@ pub(crate) struct Jobs {
     places: Limits,
     /// Jobs that are under way, with their entities.
     running: Mutex<BTreeSet<(String, String)>>,
+    /// Jobs of earlier runs that are over: fifty streams ask for each.
+    over: tokio::sync::Mutex<BTreeMap<String, Arc<Job>>>,
 }
 
 /// What jobs need to know and to tell.
@@ -164,6 +166,7 @@ impl Jobs {
                 calls: at_once,
             }]),
             running: Mutex::default(),
+            over: tokio::sync::Mutex::default(),
         }
     }
 
@@ -562,6 +565,8 @@ impl Tenant<'_> {
                 )),
                 // Of a job that was aborted, nothing is taken.
                 Standing::Running | Standing::Completed => {}
+                // It was not begun, because another one failed.
+                Standing::Ended if !completed && is_cancelled(batch.status.as_deref()) => {}
                 Standing::Ended => {
                     let status = batch.status.as_deref().unwrap_or_default();
                     let message = batch.message.as_deref().unwrap_or_default();
@@ -593,17 +598,13 @@ impl Tenant<'_> {
                 }
             }
         }
-        let is_cancelled = job
-            .status
-            .as_deref()
-            .is_some_and(|status| status.to_ascii_lowercase().starts_with("cancel"));
         if completed {
             culprits.extend(
                 vague
                     .drain(..)
                     .map(|(number, error)| (number, Outcome::Refused(error))),
             );
-        } else if is_cancelled {
+        } else if is_cancelled(job.status.as_deref()) {
             // Somebody wanted it to end: nobody's query is wrong.
             let all: Vec<usize> = asks.iter().map(|(number, _)| *number).collect();
             culprits = all
@@ -647,8 +648,15 @@ impl Tenant<'_> {
         id: &str,
         query: &str,
     ) -> Result<Option<Outcome>> {
-        self.jobs.note(id, entity, true);
-        let job = match self.jobs.wait(id, entity).await {
+        let mut over = self.jobs.over.lock().await;
+        let looked = match over.get(id) {
+            Some(job) => Ok(Arc::clone(job)),
+            None => {
+                self.jobs.note(id, entity, true);
+                self.jobs.wait(id, entity).await.map(Arc::new)
+            }
+        };
+        let job = match looked {
             Ok(job) => job,
             Err(error) if Meaning::of(&error).is_some() => {
                 self.jobs.note(id, entity, false);
@@ -658,6 +666,8 @@ impl Tenant<'_> {
             Err(error) => return Err(error),
         };
         self.jobs.note(id, entity, false);
+        over.insert(id.to_owned(), Arc::clone(&job));
+        drop(over);
         let batch = job
             .batches
             .iter()
@@ -708,6 +718,10 @@ fn ignored(object: &str) -> Error {
         )
         .hint("give the source's user permission to the object, or remove the stream from the pipeline"),
     )
+}
+
+fn is_cancelled(status: Option<&str>) -> bool {
+    status.is_some_and(|status| status.to_ascii_lowercase().starts_with("cancel"))
 }
 
 fn cancelled(id: &str) -> Error {

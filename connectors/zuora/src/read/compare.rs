@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::{
@@ -48,7 +49,49 @@ struct Pending {
     columns: Option<String>,
 }
 
+/// What runs saw that had nothing to deliver: nothing is committed then, and the state stays as it is.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Looked {
+    /// Good for a state with this mark.
+    mark: Option<Timestamp>,
+    /// Windows were read up to here.
+    until: Option<Timestamp>,
+    refreshed: Option<Timestamp>,
+    swept: Option<Timestamp>,
+    columns: Option<String>,
+}
+
 impl Reader<'_> {
+    fn looked_file(&self) -> std::path::PathBuf {
+        self.target.shelves.join("looked.json")
+    }
+
+    /// What is known of runs that had nothing to deliver, if the state is still the one they had.
+    pub(super) fn looked(&self) -> Looked {
+        let mark = self.position.from.values().min().copied();
+        files::read::<Looked>(&self.looked_file())
+            .filter(|looked| mark.is_some() && looked.mark == mark)
+            .unwrap_or_default()
+    }
+
+    /// Keeps what a run saw that had nothing to deliver.
+    pub(super) fn keep_looked(&self, mark: Option<Timestamp>, upper: Timestamp) {
+        if mark.is_none() || self.emitted.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let looked = Looked {
+            mark,
+            until: Some(upper),
+            refreshed: self.position.refreshed,
+            swept: self.position.swept,
+            columns: self.position.columns.clone(),
+        };
+        if let Err(error) = files::replace(&self.looked_file(), &looked, || ()) {
+            tracing::debug!(%error, "What a run looked at is not kept.");
+        }
+    }
+
     /// Notes what a stream is read with before its first row: an interrupted first read goes on with other columns,
     /// perhaps.
     pub(super) fn begin(&mut self) {
@@ -62,10 +105,16 @@ impl Reader<'_> {
     pub(super) async fn look_beyond(
         &mut self,
         before: Option<Timestamp>,
+        looked: Looked,
         upper: Timestamp,
         out: &mut Out,
     ) -> Result<()> {
         let now = self.source.client().now();
+        self.position.refreshed = self.position.refreshed.max(looked.refreshed);
+        self.position.swept = self.position.swept.max(looked.swept);
+        if looked.columns.is_some() {
+            self.position.columns = looked.columns;
+        }
         self.fill_new_columns(out).await?;
         if before.is_none() {
             // Everything was read just now.
@@ -84,7 +133,8 @@ impl Reader<'_> {
             .learnt()
             .has_deletes(self.target.stream.name.as_str(), now);
         // After a long outage, some deletions can no longer be asked for.
-        let outage = is_told && before.is_some_and(|mark| now.since(mark) > limits::DELETED_KEPT);
+        let seen = before.max(looked.until).max(self.position.swept);
+        let outage = is_told && seen.is_some_and(|seen| now.since(seen) > limits::DELETED_KEPT);
         let sweep = outage || (!is_told && every(tuning.sweep, self.position.swept));
         if !refresh && !sweep {
             return Ok(());
@@ -387,7 +437,10 @@ impl Reader<'_> {
             let target = Arc::clone(&self.target);
             self.scan(&target, whole, entity, Some(out)).await?
         } else {
-            self.scan(narrow, Piece::default(), entity, None).await?
+            // Nothing is delivered, so there is no commit to wait for.
+            let seen = self.scan(narrow, Piece::default(), entity, None).await?;
+            let known = self.target.known(entity);
+            return blocking(move || no_repeats(known.add(seen.ids.sorted()?)?)).await;
         };
         self.put_aside(seen, entity).await
     }
@@ -453,6 +506,7 @@ impl Reader<'_> {
             for id in ids {
                 gone.add(id, 0)?;
             }
+            self.emitted.fetch_add(ids.len() as u64, Ordering::Relaxed);
             out.page(self.tombstones(ids, entity, now)?, None).await?;
         }
         let pending = self.target.pending("gone", entity);

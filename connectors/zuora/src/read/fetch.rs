@@ -1,6 +1,7 @@
 //! Result files to pages: decoded while they arrive, counted, looked at row by row.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
@@ -159,6 +160,8 @@ impl Reader<'_> {
                         total += counts;
                         prefix = Some(reached);
                         if let Some(out) = out.as_deref_mut() {
+                            let rows = batch.num_rows() as u64;
+                            self.emitted.fetch_add(rows, Ordering::Relaxed);
                             out.page(batch, None).await?;
                         }
                     }

@@ -15,6 +15,7 @@ pub(crate) mod tables;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -85,6 +86,7 @@ async fn read_object(
         position,
         target: Arc::new(target),
         page_end: None,
+        emitted: AtomicU64::new(0),
     };
     reader.run(&plan, upper, out).await?;
     out.taken().await
@@ -336,6 +338,8 @@ struct Reader<'a> {
     position: Position,
     /// The last Id of a page of Ids that was full.
     page_end: Option<String>,
+    /// Rows that were delivered.
+    emitted: AtomicU64,
 }
 
 /// A piece to be read.
@@ -380,6 +384,7 @@ impl Reader<'_> {
         }
         self.settle_pending().await?;
         let before = self.position.from.values().min().copied();
+        let looked = self.looked();
         if before.is_none() && self.position.inside.is_none() {
             self.begin();
         }
@@ -391,7 +396,8 @@ impl Reader<'_> {
             let state = self.state()?;
             return out.page(self.target.empty(), state).await;
         }
-        self.look_beyond(before, upper, out).await?;
+        self.look_beyond(before, looked, upper, out).await?;
+        self.keep_looked(before, upper);
         let state = self.state()?;
         out.page(self.target.empty(), state).await
     }
