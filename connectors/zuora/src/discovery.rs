@@ -145,7 +145,13 @@ pub(crate) async fn discover(source: &Zuora, only: &[StreamName]) -> Result<Cata
             Ok(Some(object)) if object.name == name => {
                 asked.push((name, Offer::Object(Arc::new(object))));
             }
-            Ok(Some(_) | None) => unknown.push(name),
+            Ok(Some(_) | None) => {
+                if only.is_empty() {
+                    let reason = "Zuora lists it and has no description of it".to_owned();
+                    catalog.unavailable.push((name.clone(), reason));
+                }
+                unknown.push(name);
+            }
             Err(error)
                 if matches!(
                     error.kind(),

@@ -32,6 +32,9 @@ use crate::streams::Column;
 /// How often one job is asked again without something.
 const MENDINGS: u32 = 400;
 
+/// Jobs that disappear while they are waited for, one after the other.
+const MOST_GONE: u32 = 2;
+
 /// The pause between two looks at a job grows up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -263,6 +266,7 @@ impl Tenant<'_> {
             let mut outcomes = Outcomes::new();
             let mut asks = asks;
             let mut mendings = 0;
+            let mut gone = 0;
             while !asks.is_empty() {
                 mendings += 1;
                 if mendings > MENDINGS {
@@ -271,7 +275,9 @@ impl Tenant<'_> {
                         "get a job accepted: Zuora refuses it again and again",
                     ));
                 }
-                let verdict = self.try_once(entity, &mut asks, &mut outcomes).await?;
+                let verdict = self
+                    .try_once(entity, &mut asks, &mut outcomes, &mut gone)
+                    .await?;
                 if let Some(error) = verdict {
                     if asks.len() == 1 {
                         let outcome = alone(error);
@@ -298,6 +304,7 @@ impl Tenant<'_> {
         entity: &str,
         asks: &mut Vec<(usize, Ask)>,
         outcomes: &mut Outcomes,
+        gone: &mut u32,
     ) -> Result<Option<Error>> {
         let now = self.jobs.client.now();
         let mut named = Vec::with_capacity(asks.len());
@@ -332,7 +339,14 @@ impl Tenant<'_> {
             Err(error) if Meaning::of(&error) == Some(Meaning::Gone) => {
                 self.jobs.note(&id, entity, false);
                 self.kept.forget(&id);
-                tracing::debug!(%error, "A job is gone and is made again.");
+                *gone += 1;
+                if *gone > MOST_GONE {
+                    return Err(Error::new(
+                        ErrorKind::Data,
+                        "find a job that was just made: it is gone at Zuora, again and again",
+                    )
+                    .source(error));
+                }
                 return Ok(None);
             }
             Err(error) if error.kind() == ErrorKind::Unavailable && error.get("url").is_none() => {
@@ -611,6 +625,8 @@ impl Tenant<'_> {
                 .into_iter()
                 .map(|number| (number, Outcome::Refused(cancelled(id))))
                 .collect();
+        } else if !culprits.is_empty() || mended {
+            // Whoever else ended did so because of them, and is asked again.
         } else if let (Some((number, _)), true) = (vague.first(), vague.len() == 1) {
             // One ended without a reason, the others were not begun: alone it is asked in smaller pieces.
             let number = *number;
@@ -619,7 +635,7 @@ impl Tenant<'_> {
                     .pop()
                     .map(|(_, error)| (number, Outcome::TooLarge(error, true))),
             );
-        } else if culprits.is_empty() && !mended {
+        } else {
             self.kept.forget(id);
             // The first that ended without a reason ended the others; alone it is asked once more.
             let reason = vague.into_iter().next().map(|(_, error)| error);
@@ -649,12 +665,11 @@ impl Tenant<'_> {
         query: &str,
     ) -> Result<Option<Outcome>> {
         let mut over = self.jobs.over.lock().await;
-        let looked = match over.get(id) {
-            Some(job) => Ok(Arc::clone(job)),
-            None => {
-                self.jobs.note(id, entity, true);
-                self.jobs.wait(id, entity).await.map(Arc::new)
-            }
+        let looked = if let Some(job) = over.get(id) {
+            Ok(Arc::clone(job))
+        } else {
+            self.jobs.note(id, entity, true);
+            self.jobs.wait(id, entity).await.map(Arc::new)
         };
         let job = match looked {
             Ok(job) => job,

@@ -39,9 +39,12 @@ pub struct Position {
     /// When columns that change in silence were last compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshed: Option<Timestamp>,
-    /// When Ids were last compared.
+    /// When Ids were last compared; the end of the first read counts. None: that is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swept: Option<Timestamp>,
+    /// Windows since the last comparison were read without deleted rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
     /// A read without windows reached its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub done: bool,

@@ -24,6 +24,7 @@ use crate::api;
 use crate::ids::{Bag, Difference};
 use crate::jobs::Outcome;
 use crate::limits;
+use crate::state::fingerprint;
 use crate::streams::ENTITY;
 
 /// Tombstones of a batch.
@@ -96,7 +97,39 @@ impl Reader<'_> {
     /// perhaps.
     pub(super) fn begin(&mut self) {
         if self.position.columns.is_none() {
-            self.position.columns = Some(self.target.shape());
+            self.position.columns = Some(self.shape());
+            self.remember_columns();
+        }
+    }
+
+    /// Whether deleted rows are asked for.
+    pub(super) fn is_told(&self) -> bool {
+        let now = self.source.client().now();
+        let name = self.target.stream.name.as_str();
+        self.source.learnt().has_deletes(name, now)
+    }
+
+    /// The fields that are asked for: not those that Zuora has refused in this run.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let name = self.target.stream.name.as_str();
+        self.target
+            .columns
+            .iter()
+            .map(|column| column.path.as_str())
+            .filter(move |path| !self.source.learnt().is_dropped(name, path))
+    }
+
+    /// Fingerprint of these.
+    fn shape(&self) -> String {
+        fingerprint(self.paths())
+    }
+
+    /// A state must not say that rows were read with a field that Zuora has refused meanwhile.
+    pub(super) fn note_columns(&mut self) {
+        let all = fingerprint(self.target.columns.iter().map(|one| one.path.as_str()));
+        let asked = self.shape();
+        if asked != all && self.position.columns.as_deref() == Some(all.as_str()) {
+            self.position.columns = Some(asked);
             self.remember_columns();
         }
     }
@@ -116,10 +149,12 @@ impl Reader<'_> {
             self.position.columns = looked.columns;
         }
         self.fill_new_columns(out).await?;
-        if before.is_none() {
-            // Everything was read just now.
+        let is_told = self.is_told();
+        if self.position.swept.is_none() {
+            // The first read ends here: everything is as it was just now.
             self.position.refreshed = Some(upper);
             self.position.swept = Some(upper);
+            self.position.untold = false;
             return Ok(());
         }
         let every = |wanted: Duration, last: Option<Timestamp>| {
@@ -128,14 +163,14 @@ impl Reader<'_> {
         let tuning = self.source.tuning();
         let is_silent = self.target.silent_names().next().is_some();
         let refresh = is_silent && every(tuning.shadow_refresh, self.position.refreshed);
-        let is_told = self
-            .source
-            .learnt()
-            .has_deletes(self.target.stream.name.as_str(), now);
         // After a long outage, some deletions can no longer be asked for.
         let seen = before.max(looked.until).max(self.position.swept);
         let outage = is_told && seen.is_some_and(|seen| now.since(seen) > limits::DELETED_KEPT);
-        let sweep = outage || (!is_told && every(tuning.sweep, self.position.swept));
+        let sweep = if is_told {
+            outage || self.position.untold
+        } else {
+            every(tuning.sweep, self.position.swept)
+        };
         if !refresh && !sweep {
             return Ok(());
         }
@@ -154,6 +189,7 @@ impl Reader<'_> {
         }
         if sweep {
             self.position.swept = Some(now);
+            self.position.untold = !is_told;
         }
         self.pend()
     }
@@ -207,10 +243,8 @@ impl Reader<'_> {
     fn remember_columns(&self) {
         let path = self.columns_file();
         let mut known: BTreeMap<String, Vec<String>> = files::read(&path).unwrap_or_default();
-        let columns = self.target.columns.iter().map(|one| one.path.clone());
-        if known
-            .insert(self.target.shape(), columns.collect())
-            .is_none()
+        let columns = self.paths().map(ToOwned::to_owned).collect();
+        if known.insert(self.shape(), columns).is_none()
             && let Err(error) = files::replace(&path, &known, || ())
         {
             tracing::debug!(%error, "The columns of a stream are not kept.");
@@ -219,7 +253,7 @@ impl Reader<'_> {
 
     /// Reads the rows that have a value in a column which earlier rows were read without.
     async fn fill_new_columns(&mut self, out: &mut Out) -> Result<()> {
-        let shape = self.target.shape();
+        let shape = self.shape();
         let before = self.position.columns.clone();
         if before.as_deref() == Some(shape.as_str()) {
             return Ok(());
@@ -227,14 +261,10 @@ impl Reader<'_> {
         let known: BTreeMap<String, Vec<String>> =
             files::read(&self.columns_file()).unwrap_or_default();
         let before = before.and_then(|before| known.get(&before));
-        let is_new = |path: &&String| before.is_none_or(|before| !before.contains(path));
         let new: Vec<String> = self
-            .target
-            .columns
-            .iter()
-            .map(|column| &column.path)
-            .filter(is_new)
-            .cloned()
+            .paths()
+            .map(ToOwned::to_owned)
+            .filter(|path| before.is_none_or(|before| !before.contains(path)))
             .collect();
         if !new.is_empty() {
             let name = &self.target.stream.name;
@@ -261,6 +291,7 @@ impl Reader<'_> {
                     continue;
                 };
                 let piece = Piece {
+                    lower: self.start(),
                     upper: Some(mark),
                     conditions: conditions.clone(),
                     ..Piece::default()
@@ -319,7 +350,10 @@ impl Reader<'_> {
                     .await?
                 {
                     Fetched::Done(delivered) => rows += delivered,
-                    Fetched::Gone if number == 0 => instead = Some(vec![piece.clone()]),
+                    Fetched::Gone if number == 0 => {
+                        self.count_gone()?;
+                        instead = Some(vec![piece.clone()]);
+                    }
                     Fetched::TooLarge(error) if number == 0 => {
                         instead = Some(smaller(&piece).ok_or(error)?);
                     }
@@ -383,6 +417,7 @@ impl Reader<'_> {
         }
         let seen = self.scan(&narrow, Piece::default(), entity, None).await?;
         let gone = self.target.gone(entity);
+        let has_start = self.start().is_some();
         let found = blocking(move || {
             let mut found = Differences::default();
             found.known = known.differences(&gone, seen.ids.sorted()?, |difference, id| {
@@ -390,7 +425,8 @@ impl Reader<'_> {
                     Difference::Missing => (&mut found.missing, sweep),
                     // Without the columns in question, everything looks changed.
                     Difference::Changed => (&mut found.changed, refresh),
-                    Difference::New => (&mut found.new, sweep),
+                    // Rows from before the start are not wanted.
+                    Difference::New => (&mut found.new, sweep && !has_start),
                 };
                 // Beyond this only the number counts.
                 if wanted && list.len() <= MOST_LISTED {
@@ -431,6 +467,7 @@ impl Reader<'_> {
         let seen = if refresh {
             // What was delivered long ago may have changed in silence.
             let whole = Piece {
+                lower: self.start(),
                 upper: self.position.mark(entity),
                 ..Piece::default()
             };
@@ -548,6 +585,7 @@ impl Reader<'_> {
         let target = Arc::clone(&self.target);
         if ids.len() > limits::MOST_SINGLE_ROWS {
             let whole = Piece {
+                lower: self.start(),
                 upper: self.position.mark(entity),
                 ..Piece::default()
             };

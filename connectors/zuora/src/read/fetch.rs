@@ -134,6 +134,13 @@ impl Reader<'_> {
                         return Ok(Fetched::TooLarge(error));
                     }
                     Some(Meaning::Gone) if prefix.is_none() => return Ok(Fetched::Gone),
+                    Some(Meaning::TooLarge | Meaning::Gone) => {
+                        return Err(Error::new(
+                            ErrorKind::Data,
+                            "fetch a result file once more: Zuora does not hand it out again",
+                        )
+                        .source(error));
+                    }
                     _ => return Err(error),
                 },
             };

@@ -35,11 +35,14 @@ use crate::jobs::{Ask, Outcome, Span};
 use crate::limits;
 use crate::plan::{Place, Plan, Planned};
 use crate::source::Zuora;
-use crate::state::{Inside, JobAt, ONLY, Position, fingerprint};
+use crate::state::{Inside, JobAt, ONLY, Position};
 use crate::streams::{self, Column};
 
 /// Jobs that Zuora aborts without a reason, before it is believed that smaller ones would be aborted, too.
 const UNEXPLAINED: u32 = 6;
+
+/// Results that are gone when they are fetched, in one read.
+const MOST_GONE: u32 = 3;
 
 /// Reads a stream.
 pub(crate) fn read(source: &Zuora, request: ReadRequest) -> BoxStream<'_, Result<Page>> {
@@ -87,6 +90,7 @@ async fn read_object(
         target: Arc::new(target),
         page_end: None,
         emitted: AtomicU64::new(0),
+        gone: 0,
     };
     reader.run(&plan, upper, out).await?;
     out.taken().await
@@ -217,11 +221,10 @@ impl Target {
         if self.key.is_none() {
             return Some(Piece::default());
         }
-        let start = request.since.or(source.tuning().start_date);
         let lower = position
             .mark(entity)
             .map(|mark| mark.minus(source.tuning().overlap))
-            .max(start)
+            .max(start(source, request))
             .map(Timestamp::floor_second);
         if position.mark(entity).is_some_and(|mark| mark >= upper) || lower >= Some(upper) {
             return None;
@@ -286,11 +289,6 @@ impl Target {
         }
     }
 
-    /// Fingerprint of the columns.
-    fn shape(&self) -> String {
-        fingerprint(self.columns.iter().map(|column| column.path.as_str()))
-    }
-
     fn empty(&self) -> RecordBatch {
         RecordBatch::new_empty(Arc::clone(&self.stream.schema))
     }
@@ -340,6 +338,8 @@ struct Reader<'a> {
     page_end: Option<String>,
     /// Rows that were delivered.
     emitted: AtomicU64,
+    /// Results that were gone when they were fetched.
+    gone: u32,
 }
 
 /// A piece to be read.
@@ -372,7 +372,17 @@ impl Todo {
     }
 }
 
+/// Rows from before are not wanted.
+fn start(source: &Zuora, request: &ReadRequest) -> Option<Timestamp> {
+    let start = request.since.or(source.tuning().start_date);
+    start.map(Timestamp::floor_second)
+}
+
 impl Reader<'_> {
+    fn start(&self) -> Option<Timestamp> {
+        start(self.source, self.request)
+    }
+
     fn state(&self) -> Result<Option<State>> {
         self.position.write().map(Some)
     }
@@ -463,12 +473,11 @@ impl Reader<'_> {
 
     /// The piece that a state stands in.
     fn go_on(&self, inside: &Inside, entity: &str) -> Todo {
-        let start = self.request.since.or(self.source.tuning().start_date);
         let lower = self
             .position
             .mark(entity)
             .map(|mark| mark.minus(self.source.tuning().overlap))
-            .max(start)
+            .max(self.start())
             .map(Timestamp::floor_second);
         let piece = Piece {
             lower,
@@ -551,12 +560,25 @@ impl Reader<'_> {
                 }
                 Fetched::Gone => {
                     self.source.kept().forget(&found.job);
+                    self.count_gone()?;
                     todo.push_front(Todo::new(piece));
                 }
                 Fetched::TooLarge(error) => push_all(todo, smaller(&piece).ok_or(error)?),
             }
         }
         Ok(())
+    }
+
+    /// A result that is gone is made once more, but not for ever.
+    fn count_gone(&mut self) -> Result<()> {
+        self.gone += 1;
+        if self.gone <= MOST_GONE {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Data,
+            "fetch a result file: it is gone at Zuora as soon as it is made, again and again",
+        ))
     }
 
     /// The result of a piece, or what to do instead.
@@ -662,6 +684,8 @@ impl Reader<'_> {
                     files: number + 1,
                     rows,
                 };
+                self.note_columns();
+                self.position.untold |= !self.is_told();
                 self.position.inside = inside(piece, entity, None, Some(at));
                 let state = self.state()?;
                 out.page(target.empty(), state).await?;
@@ -681,6 +705,8 @@ impl Reader<'_> {
             blocking(move || no_repeats(all.sorted()?.repeated()?)).await?;
         }
         self.page_end = last.filter(|_| piece.page.is_some_and(|page| rows >= page));
+        self.note_columns();
+        self.position.untold |= !self.is_told();
         if let Some(upper) = piece.upper {
             match &self.page_end {
                 Some(after) => {
