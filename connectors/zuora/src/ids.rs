@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use overlock_core::{Error, ErrorKind, Result};
 use overlock_kit::files;
 
-/// An Id of 32 hexadecimal digits as bytes, and eight bytes beside it.
-pub(crate) type Entry = ([u8; 16], u64);
+/// An Id of 32 hexadecimal digits as a number, and eight bytes beside it.
+pub(crate) type Entry = (u128, u64);
 
 const ENTRY_BYTES: usize = 24;
 /// Entries that are sorted in memory: 1.5 MB.
@@ -28,28 +28,39 @@ const READ: usize = 512;
 const MOST_ODD: usize = 200_000;
 
 /// Ids that are not 32 hexadecimal digits, by what stands for them.
-type Odd = BTreeMap<[u8; 16], String>;
+type Odd = BTreeMap<u128, String>;
 
-/// The bytes of 32 hexadecimal digits, in small letters.
-fn parse(id: &str) -> Option<[u8; 16]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let digits: &[u8; 32] = id.as_bytes().try_into().ok()?;
-    let mut bytes = [0; 16];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = digit(*high)? << 4 | digit(*low)?;
+/// Values of hexadecimal digits in small letters; 16: none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [16; 256];
+    let mut value = 0_u8;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-    Some(bytes)
+    digits
+};
+
+/// The number that 32 hexadecimal digits in small letters are.
+fn parse(id: &str) -> Option<u128> {
+    let digits: &[u8; 32] = id.as_bytes().try_into().ok()?;
+    let mut halves = [0_u64; 2];
+    let mut bad = 0;
+    for (half, digits) in halves.iter_mut().zip(digits.chunks_exact(16)) {
+        for digit in digits {
+            let value = DIGITS[usize::from(*digit)];
+            bad |= value;
+            *half = *half << 4 | u64::from(value & 15);
+        }
+    }
+    let [high, low] = halves;
+    (bad < 16).then(|| u128::from(high) << 64 | u128::from(low))
 }
 
 /// What stands for an Id, and whether that is something else than its digits.
-fn key(id: &str) -> ([u8; 16], bool) {
+fn key(id: &str) -> (u128, bool) {
     match parse(id) {
-        Some(bytes) => (bytes, false),
+        Some(number) => (number, false),
         None => (parse(&files::fingerprint(id)).unwrap_or_default(), true),
     }
 }
@@ -177,13 +188,14 @@ impl Bag {
 }
 
 fn put(entry: &Entry, out: &mut Vec<u8>) {
-    out.extend_from_slice(&entry.0);
+    out.extend_from_slice(&entry.0.to_be_bytes());
     out.extend_from_slice(&entry.1.to_be_bytes());
 }
 
 fn get(bytes: &[u8]) -> Option<Entry> {
     let (id, beside) = bytes.split_first_chunk::<16>()?;
-    Some((*id, u64::from_be_bytes(beside.try_into().ok()?)))
+    let beside = u64::from_be_bytes(beside.try_into().ok()?);
+    Some((u128::from_be_bytes(*id), beside))
 }
 
 fn failed(error: std::io::Error, folder: &Path) -> Error {
@@ -250,7 +262,7 @@ impl Run {
 pub(crate) struct Sorted {
     runs: Vec<Run>,
     /// By Id, then by run: of equal Ids the youngest comes last.
-    heads: BinaryHeap<Reverse<([u8; 16], usize, u64)>>,
+    heads: BinaryHeap<Reverse<(u128, usize, u64)>>,
     odd: Odd,
 }
 
@@ -305,7 +317,7 @@ impl Sorted {
 fn name(odd: &Odd, entry: &Entry) -> String {
     odd.get(&entry.0)
         .cloned()
-        .unwrap_or_else(|| files::hex(&entry.0))
+        .unwrap_or_else(|| format!("{:032x}", entry.0))
 }
 
 /// The Ids that a stream has delivered, or what it delivered them with.
