@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use overlock_core::{Catalog, Deletes, ErrorKind, Result, Stream, StreamName, Timestamp};
+use overlock_core::{Catalog, Deletes, Error, ErrorKind, Result, Stream, StreamName, Timestamp};
 use overlock_kit::files;
 use overlock_kit::http::{Request, encode};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,7 @@ pub(crate) async fn discover(source: &Zuora, only: &[StreamName]) -> Result<Cata
         }
     }
     let mut unknown = Vec::new();
+    let mut failed = Vec::new();
     let mut asked = Vec::new();
     let answers = futures::stream::iter(wanted)
         .map(|name| async move {
@@ -152,16 +153,36 @@ pub(crate) async fn discover(source: &Zuora, only: &[StreamName]) -> Result<Cata
                 }
                 unknown.push(name);
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Auth | ErrorKind::RateLimited | ErrorKind::Config
-                ) =>
-            {
-                return Err(error);
+            Err(error) => {
+                // A stale description is better than none: a query says what is wrong with it.
+                if let Some((_, offer)) = source
+                    .descriptions()
+                    .get(&name)
+                    .filter(|_| !only.is_empty())
+                {
+                    found.push((name, offer));
+                } else {
+                    failed.push((name, error));
+                }
             }
-            Err(error) => catalog.unavailable.push((name, error.to_string())),
         }
+    }
+    // One object without a description is told; if nothing works, or nobody answers, that is not about objects.
+    let is_general = |error: &Error| {
+        matches!(
+            error.kind(),
+            ErrorKind::Auth | ErrorKind::RateLimited | ErrorKind::Config
+        ) || (error.kind() == ErrorKind::Unavailable && error.get("status").is_none())
+    };
+    let all = asked.is_empty() && found.is_empty() && unknown.is_empty();
+    if let Some(at) = failed
+        .iter()
+        .position(|(_, error)| all || is_general(error))
+    {
+        return Err(failed.swap_remove(at).1);
+    }
+    for (name, error) in failed {
+        catalog.unavailable.push((name, error.to_string()));
     }
     if source.tuning().data_query {
         let objects: Vec<&str> = asked
