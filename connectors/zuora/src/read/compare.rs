@@ -48,6 +48,8 @@ struct Pending {
     refreshed: Option<Timestamp>,
     swept: Option<Timestamp>,
     columns: Option<String>,
+    /// With it the shelf has everything that was delivered.
+    baseline: bool,
 }
 
 /// What runs saw that had nothing to deliver: nothing is committed then, and the state stays as it is.
@@ -155,7 +157,7 @@ impl Reader<'_> {
             self.position.refreshed = Some(upper);
             self.position.swept = Some(upper);
             self.position.untold = false;
-            return Ok(());
+            return self.set_baseline();
         }
         let every = |wanted: Duration, last: Option<Timestamp>| {
             !wanted.is_zero() && last.is_none_or(|last| now.since(last) >= wanted)
@@ -171,6 +173,9 @@ impl Reader<'_> {
         } else {
             every(tuning.sweep, self.position.swept)
         };
+        // The work folder was lost: what is compared with has to be made anew, and at once.
+        let lost = !self.has_baseline() && (is_silent || !is_told || sweep);
+        let (refresh, sweep) = (refresh || (lost && is_silent), sweep || lost);
         if !refresh && !sweep {
             return Ok(());
         }
@@ -182,7 +187,14 @@ impl Reader<'_> {
             );
         }
         for entity in tuning.entities.clone() {
-            self.compare(&entity, refresh, sweep, now, out).await?;
+            if lost {
+                self.begin_anew(&entity, refresh, out).await?;
+            } else {
+                self.compare(&entity, refresh, sweep, now, out).await?;
+            }
+        }
+        if lost && !refresh {
+            self.set_baseline()?;
         }
         if refresh {
             self.position.refreshed = Some(now);
@@ -191,15 +203,16 @@ impl Reader<'_> {
             self.position.swept = Some(now);
             self.position.untold = !is_told;
         }
-        self.pend()
+        self.pend(lost && refresh)
     }
 
     fn pending_file(&self) -> std::path::PathBuf {
         self.target.shelves.join("pending.json")
     }
 
-    fn now_pending(&self) -> Pending {
+    fn now_pending(&self, baseline: bool) -> Pending {
         Pending {
+            baseline,
             refreshed: self.position.refreshed,
             swept: self.position.swept,
             columns: self.position.columns.clone(),
@@ -207,8 +220,21 @@ impl Reader<'_> {
     }
 
     /// What this run delivers apart from windows counts if the next state is this one.
-    fn pend(&self) -> Result<()> {
-        files::replace(&self.pending_file(), &self.now_pending(), || ())
+    fn pend(&self, baseline: bool) -> Result<()> {
+        files::replace(&self.pending_file(), &self.now_pending(baseline), || ())
+    }
+
+    /// Says that the shelf has everything that was delivered.
+    fn baseline_file(&self) -> std::path::PathBuf {
+        self.target.shelves.join("baseline.json")
+    }
+
+    fn has_baseline(&self) -> bool {
+        files::read::<bool>(&self.baseline_file()).unwrap_or(false)
+    }
+
+    fn set_baseline(&self) -> Result<()> {
+        files::replace(&self.baseline_file(), &true, || ())
     }
 
     /// Takes over what the last run delivered, or drops it if that was not committed.
@@ -217,7 +243,7 @@ impl Reader<'_> {
         let Some(pending) = files::read::<Pending>(&path) else {
             return Ok(());
         };
-        let counts = pending == self.now_pending();
+        let counts = pending == self.now_pending(pending.baseline);
         for entity in &self.source.tuning().entities {
             for what in ["known", "gone"] {
                 let from = self.target.pending(what, entity);
@@ -230,6 +256,9 @@ impl Reader<'_> {
                 })
                 .await?;
             }
+        }
+        if counts && pending.baseline {
+            self.set_baseline()?;
         }
         std::fs::remove_file(&path).ok();
         Ok(())
@@ -303,7 +332,7 @@ impl Reader<'_> {
         }
         self.position.columns = Some(shape);
         self.remember_columns();
-        self.pend()
+        self.pend(false)
     }
 
     /// Reads pieces apart from the windows, and the smaller ones that become of them.
@@ -412,9 +441,6 @@ impl Reader<'_> {
     ) -> Result<()> {
         let narrow = Arc::new(self.narrow(refresh)?);
         let known = self.target.known(entity);
-        if known.is_empty()? {
-            return self.begin_anew(&narrow, entity, refresh, out).await;
-        }
         let seen = self.scan(&narrow, Piece::default(), entity, None).await?;
         let gone = self.target.gone(entity);
         let has_start = self.start().is_some();
@@ -452,13 +478,7 @@ impl Reader<'_> {
     }
 
     /// Without knowledge of what was delivered there is nothing to compare with: this is where it begins.
-    async fn begin_anew(
-        &mut self,
-        narrow: &Arc<Target>,
-        entity: &str,
-        refresh: bool,
-        out: &mut Out,
-    ) -> Result<()> {
+    async fn begin_anew(&mut self, entity: &str, refresh: bool, out: &mut Out) -> Result<()> {
         self.source.client().warn(
             "W0704",
             Some(&self.target.stream.name),
@@ -475,7 +495,8 @@ impl Reader<'_> {
             self.scan(&target, whole, entity, Some(out)).await?
         } else {
             // Nothing is delivered, so there is no commit to wait for.
-            let seen = self.scan(narrow, Piece::default(), entity, None).await?;
+            let narrow = Arc::new(self.narrow(false)?);
+            let seen = self.scan(&narrow, Piece::default(), entity, None).await?;
             let known = self.target.known(entity);
             return blocking(move || no_repeats(known.add(seen.ids.sorted()?)?)).await;
         };
