@@ -93,6 +93,10 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8]) -> Verdict {
             "give the source's user API access with the permission \"Enable DataSource Exports Reporting\", and the right entity",
         ))),
         404 | 410 => Verdict::Fail(Meaning::Gone.mark(refusal(status, headers, body))),
+        // The queue of Data Query drains in minutes or hours: whoever submits waits for it, not every call.
+        429 if is_queue_full(body) => Verdict::Fail(Meaning::Busy.mark(
+            refusal(status, headers, body).with_kind(ErrorKind::Unavailable),
+        )),
         408 | 425 | 429 | 500 | 502..=504 | 506..=599 => Verdict::Retry { after: None },
         _ => Verdict::Fail(match sentence(body) {
             Some(said) => query_error(&said)
@@ -104,6 +108,11 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8]) -> Verdict {
 
 fn contains(body: &[u8], word: &str) -> bool {
     String::from_utf8_lossy(body).contains(word)
+}
+
+/// Whether a refusal is about jobs that wait, not about calls.
+fn is_queue_full(body: &[u8]) -> bool {
+    sentence(body).is_some_and(|said| said.to_lowercase().contains("queued query jobs"))
 }
 
 /// A refusal inside an answer of any status.
@@ -235,6 +244,7 @@ fn query_error(message: &str) -> Option<Error> {
         "maximum number of output rows",
         "maximum number of input rows",
         "exceeds the limit of",
+        "exceeds the maximum limit",
         "output rows limit",
         "input rows limit",
     ];
@@ -464,6 +474,18 @@ mod tests {
         assert_eq!(error.get("object"), Some("Account"));
         let dotted = aqua_error(Some("90005"), "There is no field named BillToContact.Id.");
         assert_eq!(dotted.get("field"), Some("BillToContact.Id"));
+        for limit in [
+            "The number of input records of table x exceeds the maximum limit after filtering",
+            "The number of output records exceeds the maximum limit of 500000",
+            "Query exceeded the maximum time limit of 3600.00s",
+        ] {
+            let error = data_query_error(limit);
+            assert_eq!(Meaning::of(&error), Some(Meaning::TooLarge), "{limit}");
+        }
+        let queue =
+            r#"{"code":429,"message":"The number of queued query jobs has exceeded the limit"}"#;
+        assert_eq!(Meaning::of(&failed(429, queue)), Some(Meaning::Busy));
+        assert!(matches!(verdict(429, "{}"), Verdict::Retry { .. }));
         let trino = data_query_error("line 1:8: Column 'mrr' cannot be resolved");
         assert_eq!(trino.get("field"), Some("mrr"));
     }

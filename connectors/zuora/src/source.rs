@@ -20,6 +20,7 @@ use crate::jobs::{Jobs, Tenant};
 use crate::kept::Kept;
 use crate::learnt::Learnt;
 use crate::plan::Foreseen;
+use crate::read::tables::TableJobs;
 use crate::state::ONLY;
 use crate::{limits, read};
 
@@ -36,6 +37,8 @@ pub struct Zuora {
     shelves: PathBuf,
     /// Places for Data Query jobs.
     tables: Limits,
+    /// Data Query jobs that are under way.
+    table_jobs: TableJobs,
     foreseen: Mutex<Arc<Foreseen>>,
 }
 
@@ -137,6 +140,7 @@ impl Zuora {
                 bucket: None,
                 calls: limits::DATA_QUERY_JOBS,
             }]),
+            table_jobs: TableJobs::default(),
             foreseen: Mutex::default(),
         })
     }
@@ -167,6 +171,10 @@ impl Zuora {
 
     pub(crate) fn table_places(&self) -> &Limits {
         &self.tables
+    }
+
+    pub(crate) fn table_jobs(&self) -> &TableJobs {
+        &self.table_jobs
     }
 
     /// How result files are packed.
@@ -239,5 +247,6 @@ impl Source for Zuora {
 
     async fn close(&self) {
         self.jobs.cancel_all(&self.kept).await;
+        self.table_jobs.cancel_all(&self.client).await;
     }
 }
