@@ -409,6 +409,7 @@ mod tests {
                 blocks.extend(lines.cut());
             }
             blocks.push(lines.rest().unwrap());
+            blocks.retain(|block| !block.is_empty());
             assert!(blocks.iter().all(|block| block.ends_with(b"\n")));
             assert_eq!(blocks.concat(), text.as_bytes());
         }

@@ -191,7 +191,10 @@ fn between_bounds(from: Option<&str>, to: Option<&str>) -> Option<String> {
         Some(to) => number(to).checked_sub(from)?,
         None => u128::MAX - from,
     };
-    digits(from + span / 2 + u128::from(to.is_none()))
+    digits(
+        from.checked_add(span / 2)?
+            .checked_add(u128::from(to.is_none()))?,
+    )
 }
 
 #[cfg(test)]
