@@ -1,33 +1,32 @@
 //! A desk: an emulated Zendesk account, a project folder beside it, the real binary, and an oracle.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Deref;
 use std::time::Duration;
 
 use overlock_core::Timestamp;
-use overlock_local::{Table, View};
 use overlock_sandbox::oracle::{Cell, record_differences};
-use overlock_snowflake::stand_in::StandIn;
 use overlock_zendesk::emulator::{Login, SandboxOptions, ZendeskSandbox};
 
-use crate::lab::{Outcome, START, binary, finish, write};
-use crate::rows::{self, Row};
+use crate::lab::START;
+use crate::project::Project;
+use crate::rows::Row;
 
-/// Everything one test needs; gone with its folder when dropped.
+/// Everything one test needs; gone with its folder when dropped. It is its project, with an account beside it.
 #[derive(Debug)]
 pub struct Desk {
     /// The emulated account.
     pub sandbox: ZendeskSandbox,
     /// The project folder.
-    pub project: tempfile::TempDir,
-    streams: Vec<String>,
-    settings: Vec<String>,
-    run_settings: Vec<String>,
-    login: Login,
-    /// Name of a database of the stand-in, if rows go there.
-    database: Option<String>,
+    pub project: Project,
+}
+
+impl Deref for Desk {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
 }
 
 /// Keys of records that are no data of their stream's rows.
@@ -56,152 +55,47 @@ impl Desk {
 
     /// An account of this kind, and a pipeline over these streams.
     pub fn with_options(options: SandboxOptions, streams: &[&str]) -> Self {
-        let desk = Self {
-            sandbox: ZendeskSandbox::start(options).unwrap(),
-            project: tempfile::tempdir().unwrap(),
-            streams: streams.iter().map(|name| (*name).to_owned()).collect(),
-            settings: Vec::new(),
-            run_settings: Vec::new(),
-            login: Login::ClientCredentials,
-            database: None,
-        };
-        desk.write();
-        desk
+        let sandbox = ZendeskSandbox::start(options).unwrap();
+        let table = table(&sandbox, Login::ClientCredentials);
+        let mut project = Project::new("help", "support", table, streams);
+        let known = sandbox.emulator().credentials();
+        for (name, secret) in [
+            ("DESK_CLIENT_SECRET", &known.client_secret),
+            ("DESK_ACCESS_TOKEN", &known.access_token),
+            ("DESK_REFRESH_TOKEN", &known.refresh_token),
+            ("DESK_API_TOKEN", &known.api_token),
+        ] {
+            project.add_variable(name, secret);
+        }
+        Self { sandbox, project }
     }
 
     /// Adds a line to the source's table.
     #[must_use]
     pub fn source(mut self, line: &str) -> Self {
-        self.settings.push(line.to_owned());
-        self.write();
+        self.project.add_setting(line);
         self
     }
 
     /// Adds a line to the table `[run]`.
     #[must_use]
     pub fn run_setting(mut self, line: &str) -> Self {
-        self.run_settings.push(line.to_owned());
-        self.write();
+        self.project.add_run_setting(line);
         self
     }
 
-    /// Logs in another way.
+    /// Logs in in another way.
     #[must_use]
     pub fn login(mut self, login: Login) -> Self {
-        self.login = login;
-        self.write();
+        self.project.set_table(table(&self.sandbox, login));
         self
     }
 
     /// Sends rows to a database of the Snowflake stand-in, which is made.
     #[must_use]
     pub fn snowflake(mut self) -> Self {
-        static DATABASES: AtomicU64 = AtomicU64::new(0);
-        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
-        self.database = Some(StandIn::shared().make_database(&format!("DESK_{number}")));
-        self.write();
+        self.project.use_snowflake();
         self
-    }
-
-    fn write(&self) {
-        let values = self.sandbox.config(self.login);
-        let auth = &values["auth"];
-        let secret = |key: &str| {
-            [
-                "client_secret",
-                "access_token",
-                "refresh_token",
-                "api_token",
-            ]
-            .contains(&key)
-        };
-        let pairs: Vec<String> = auth
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(key, value)| {
-                if secret(key) {
-                    format!("{key} = \"env:DESK_{}\"", key.to_uppercase())
-                } else {
-                    format!("{key} = {value}")
-                }
-            })
-            .collect();
-        let mut project = format!(
-            "version = 1\n\n[source.help]\nconnector = \"zendesk\"\nbase_url = \"{}\"\nauth = {{ {} }}\n",
-            self.sandbox.base_url(),
-            pairs.join(", "),
-        );
-        if !self.settings.iter().any(|line| line.starts_with("http")) {
-            project.push_str(
-                "http = { connect_timeout = \"2s\", read_timeout = \"700ms\", total_timeout = \"20s\", backoff_base = \"5ms\", backoff_cap = \"20ms\" }\n",
-            );
-        }
-        for line in &self.settings {
-            project.push_str(line);
-            project.push('\n');
-        }
-        match &self.database {
-            None => project.push_str("\n[destination.lake]\nkind = \"local\"\npath = \"data\"\n"),
-            Some(database) => {
-                project.push_str("\n[destination.lake]\n");
-                project.push_str(&StandIn::shared().settings(database));
-            }
-        }
-        project.push_str("\n[run]\n");
-        project.push_str(&self.run_settings.join("\n"));
-        project.push('\n');
-        let mut pipeline = "source = \"help\"\ndestination = \"lake\"\n".to_owned();
-        for stream in &self.streams {
-            pipeline.extend(["\n[streams.", stream, "]\n"]);
-        }
-        let folder = self.project.path();
-        std::fs::create_dir_all(folder.join("pipelines")).unwrap();
-        write(&folder.join("overlock.toml"), &project);
-        write(&folder.join("pipelines/support.toml"), &pipeline);
-    }
-
-    /// A command of the binary in the project folder, with a clean environment.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let known = self.sandbox.emulator().credentials();
-        let mut command = Command::new(binary());
-        command
-            .args(arguments)
-            .current_dir(self.project.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("DESK_CLIENT_SECRET", &known.client_secret)
-            .env("DESK_ACCESS_TOKEN", &known.access_token)
-            .env("DESK_REFRESH_TOKEN", &known.refresh_token)
-            .env("DESK_API_TOKEN", &known.api_token)
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Runs the binary to its end.
-    pub fn overlock(&self, arguments: &[&str]) -> Outcome {
-        finish(self.command(arguments))
-    }
-
-    /// Runs the pipeline to its end.
-    pub fn run(&self) -> Outcome {
-        self.overlock(&["run", "support"])
-    }
-
-    /// Runs the pipeline with a crash point armed.
-    pub fn run_armed(&self, crash: &str) -> Outcome {
-        let mut command = self.command(&["run", "support"]);
-        command.env("OVERLOCK_CRASH_AT", crash);
-        finish(command)
-    }
-
-    /// Starts the pipeline and leaves it running.
-    pub fn start(&self) -> Child {
-        self.command(&["run", "support"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
     }
 
     /// The account's present.
@@ -226,35 +120,6 @@ impl Desk {
             .count()
     }
 
-    /// The folder of a table.
-    pub fn table_dir(&self, stream: &str) -> PathBuf {
-        self.project.path().join("data/help").join(stream)
-    }
-
-    /// Rows of the current view of a table; none if it does not exist yet.
-    pub fn table(&self, stream: &str) -> Vec<Row> {
-        if let Some(database) = &self.database {
-            return rows::loaded(database, "HELP", stream);
-        }
-        let dir = self.table_dir(stream);
-        if !dir.exists() {
-            return Vec::new();
-        }
-        let table = Table::open(dir).unwrap();
-        let batches: Vec<_> = table
-            .scan(View::Current, None)
-            .unwrap()
-            .map(|batch| batch.unwrap())
-            .collect();
-        rows::rows(&batches)
-    }
-
-    /// Ids of the commits of a table of the stand-in, oldest first.
-    pub fn commits(&self, stream: &str) -> Vec<String> {
-        let database = self.database.as_deref().unwrap();
-        rows::logged(database, "HELP", stream)
-    }
-
     /// Lets the last minute pass that exports hold back, runs, and asks the oracle about every stream.
     #[track_caller]
     pub fn settle_and_judge(&self) {
@@ -266,7 +131,7 @@ impl Desk {
     /// Compares every stream's table with what a complete sync must show at this moment.
     #[track_caller]
     pub fn judge(&self) {
-        for stream in &self.streams {
+        for stream in self.streams() {
             let mut findings = self.findings(stream);
             let count = findings.len();
             findings.truncate(12);
@@ -321,6 +186,38 @@ impl Desk {
         });
         findings
     }
+}
+
+/// The lines of the source's table that log in.
+fn table(sandbox: &ZendeskSandbox, login: Login) -> String {
+    let values = sandbox.config(login);
+    let auth = &values["auth"];
+    let secret = |key: &str| {
+        [
+            "client_secret",
+            "access_token",
+            "refresh_token",
+            "api_token",
+        ]
+        .contains(&key)
+    };
+    let pairs: Vec<String> = auth
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| {
+            if secret(key) {
+                format!("{key} = \"env:DESK_{}\"", key.to_uppercase())
+            } else {
+                format!("{key} = {value}")
+            }
+        })
+        .collect();
+    format!(
+        "connector = \"zendesk\"\nbase_url = \"{}\"\nauth = {{ {} }}",
+        sandbox.base_url(),
+        pairs.join(", "),
+    )
 }
 
 fn differences(row: &Row, record: serde_json::Value) -> Vec<(String, String)> {

@@ -12,5 +12,7 @@
 pub mod desk;
 pub mod house;
 pub mod lab;
+pub mod project;
 pub mod proxy;
 pub mod rows;
+pub mod tenant;

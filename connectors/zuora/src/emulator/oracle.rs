@@ -37,6 +37,12 @@ impl World {
             .collect()
     }
 
+    /// Whether there ever was a row with this id, deleted and purged ones included.
+    pub fn was_ever(&self, object: &str, id: &str) -> bool {
+        let table = self.tables.get(object);
+        table.is_some_and(|table| table.rows.contains_key(id))
+    }
+
     /// Proves that money adds up at an instant, to the last digit, from items up to accounts.
     ///
     /// # Errors
