@@ -63,6 +63,9 @@ fn crash_and_repair(name: &str, seed: u64, nth: u64) -> bool {
 /// Points at which the new refresh token exists only in the memory of the process that dies.
 const TOKEN_LOST: [&str; 2] = ["T1.before_token_file", "T2.token_written"];
 
+/// Points that a run of this lab does not pass: the tests of Zuora crash there.
+const ELSEWHERE: [&str; 1] = ["S5.after_ids"];
+
 fn all_points(share: usize) {
     let missed = Mutex::new(BTreeSet::new());
     let mine: Vec<_> = POINTS
@@ -71,7 +74,7 @@ fn all_points(share: usize) {
         .filter(|(index, _)| index % 2 == share)
         .collect();
     for (index, name) in mine {
-        if TOKEN_LOST.contains(name) {
+        if TOKEN_LOST.contains(name) || ELSEWHERE.contains(name) {
             continue;
         }
         // The first requests of a run are the login: whoever dies there has lost a rotated token.

@@ -49,6 +49,7 @@ pub const POINTS: &[&str] = &[
     "S2.after_job_complete",
     "S3.after_page",
     "S4.before_job_delete",
+    "S5.after_ids",
 ];
 
 /// Aborts the process here if a test armed this point.

@@ -676,7 +676,7 @@ impl Reader<'_> {
                 Ok(copies)
             })
             .await?;
-            crash_point!("S4.after_ids");
+            crash_point!("S5.after_ids");
             if !is_last && piece.page.is_none() {
                 let at = JobAt {
                     id: found.job.clone(),
