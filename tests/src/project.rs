@@ -131,7 +131,10 @@ impl Project {
         let pipelines = self.path().join("pipelines");
         std::fs::create_dir_all(&pipelines).unwrap();
         write(&self.path().join("overlock.toml"), &project);
-        write(&pipelines.join(format!("{}.toml", self.pipeline)), &pipeline);
+        write(
+            &pipelines.join(format!("{}.toml", self.pipeline)),
+            &pipeline,
+        );
     }
 
     /// A command of the binary in the project folder, with a clean environment.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use overlock_core::{Clock as _, Timestamp};
 use overlock_salesforce::emulator::canonical_number;
-use overlock_zuora::emulator::{Kind, Login, Object, Row as Record, SandboxOptions, Value, ZuoraSandbox};
+use overlock_zuora::emulator::{
+    Kind, Login, Object, Row as Record, SandboxOptions, Value, ZuoraSandbox,
+};
 
 use crate::lab::START;
 use crate::project::Project;
@@ -259,7 +261,10 @@ fn expected(
         }
     }
     let has_amount = object.fields.iter().any(|field| {
-        let is_amount = matches!(field.kind, Kind::Decimal | Kind::CapitalDecimal | Kind::Number);
+        let is_amount = matches!(
+            field.kind,
+            Kind::Decimal | Kind::CapitalDecimal | Kind::Number
+        );
         is_amount && expected.contains_key(&field.name)
     });
     if has_amount && !is_there("Currency") && object.relation("Account").is_some() {

@@ -357,6 +357,7 @@ mod tests {
 
     #[test]
     fn types_follow_describe_and_the_unknown_ones_are_kept_as_text() {
+        use DataType::{Boolean, Date32, Decimal128, Utf8};
         let odd = object(
             "Odd",
             &[
@@ -378,7 +379,6 @@ mod tests {
             .iter()
             .map(|field| field.data_type().clone())
             .collect();
-        use DataType::{Boolean, Date32, Decimal128, Utf8};
         assert_eq!(
             kinds,
             [
