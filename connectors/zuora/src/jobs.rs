@@ -333,6 +333,8 @@ impl Tenant<'_> {
             Submitted::Refused(error) => return Ok(self.mend(asks, outcomes, error)),
         };
         crash_point!("S1.after_job_created");
+        // A job is never complete when it is made: the first look would be a call for nothing.
+        overlock_kit::sleep(self.jobs.first_pause).await;
         let waited = self.jobs.wait(&id, entity).await;
         let job = match waited {
             Ok(job) => job,

@@ -278,6 +278,17 @@ fn inspect(
             ));
         }
         let id = ids.value(row);
+        // What comes after the last Id of a page is asked for next: out of order, rows would be passed over.
+        if wanted.piece.page.is_some() {
+            let last = seen.last.as_deref().or(wanted.piece.after.as_deref());
+            if last.is_some_and(|last| id <= last) {
+                return Err(Error::new(
+                    ErrorKind::Data,
+                    "believe a page of Ids: they do not ascend, as its query says",
+                ));
+            }
+            seen.last = Some(id.to_owned());
+        }
         seen.ids.add(id, hash(&silent, row))?;
         if deleted.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row)) {
             seen.gone.add(id, 0)?;
