@@ -671,6 +671,10 @@ async fn a_column_that_is_gone_is_left_out_and_told() {
     let reading = bench.read_stream(stream, None).await;
     assert!(reading.states.is_empty());
     assert_eq!(reading.failed().get("field"), Some("updateddate"));
+    assert!(
+        !bench.stream("default__vehicle").await.incremental,
+        "it is asked for again"
+    );
 }
 
 #[tokio::test]

@@ -295,7 +295,13 @@ impl Reader<'_> {
     async fn count(&self, slice: &Slice, entity: &str) -> Result<Seen> {
         let sql = self.shape().count(slice);
         let stream = Some(&self.request.stream.name);
-        let rows = few(self.source, stream, entity, &sql).await?;
+        let rows = few(self.source, stream, entity, &sql).await;
+        let rows = rows.inspect_err(|error| {
+            // Without its stamp, its Id or its mark of deletion it is another table: the next run asks what it is now.
+            if Meaning::of(error) == Some(Meaning::UnknownField) {
+                self.source.descriptions().doubt(&self.table.name);
+            }
+        })?;
         let [row] = rows.as_slice() else {
             return Err(Error::new(
                 ErrorKind::Data,
