@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::describe::{self, Object};
 use crate::errors::Meaning;
+use crate::limits;
 use crate::read::tables::{self, Table};
 use crate::source::Zuora;
 use crate::streams::{self, Shape};
@@ -117,8 +118,10 @@ pub(crate) async fn discover(source: &Zuora, only: &[StreamName]) -> Result<Cata
     let mut catalog = Catalog::default();
     let mut found: Vec<(String, Offer)> = Vec::new();
     let mut wanted: Vec<String> = Vec::new();
+    let mut listed: Vec<String> = Vec::new();
     if only.is_empty() {
         wanted = list(source).await?;
+        listed.clone_from(&wanted);
     } else {
         for name in only {
             let name = name.as_str();
@@ -185,24 +188,25 @@ pub(crate) async fn discover(source: &Zuora, only: &[StreamName]) -> Result<Cata
         catalog.unavailable.push((name, error.to_string()));
     }
     if source.tuning().data_query {
-        let objects: Vec<&str> = asked
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .chain(unknown.iter().map(String::as_str))
-            .collect();
         let names = if only.is_empty() {
+            let objects: Vec<&str> = listed.iter().map(String::as_str).collect();
             tables::extra(source, &objects).await
         } else {
-            Ok(unknown
-                .iter()
-                .filter(|name| tables::is_name(name))
-                .cloned()
-                .collect())
+            let is_table = |name: &&String| tables::is_name(name);
+            Ok(unknown.iter().filter(is_table).cloned().collect())
         };
         match names {
             Ok(names) => {
-                for name in names {
-                    match tables::describe(source, &name).await {
+                let answers = futures::stream::iter(names)
+                    .map(|name| async move {
+                        let answer = tables::describe(source, &name).await;
+                        (name, answer)
+                    })
+                    // They take turns for the places of the tenant.
+                    .buffer_unordered(limits::DATA_QUERY_JOBS);
+                let answers: Vec<_> = answers.collect().await;
+                for (name, answer) in answers {
+                    match answer {
                         Ok(Some(table)) => asked.push((name, Offer::Table(Arc::new(table)))),
                         Ok(None) => {}
                         Err(error) => catalog.unavailable.push((name, error.to_string())),
