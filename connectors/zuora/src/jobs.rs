@@ -66,9 +66,14 @@ pub(crate) enum Span {
 }
 
 impl Ask {
-    /// A name for everything but the window.
-    pub(crate) fn shape(&self) -> String {
-        let paths = self.columns.iter().map(|column| column.path.as_str());
+    /// A name for everything that is asked but the window: not for fields that Zuora has refused.
+    pub(crate) fn shape(&self, learnt: &Learnt) -> String {
+        let object = self.stream.as_str();
+        let paths = self
+            .columns
+            .iter()
+            .map(|column| column.path.as_str())
+            .filter(|path| !learnt.is_dropped(object, path));
         let rest = self.conditions.iter().map(String::as_str);
         fingerprint(paths.chain(rest).chain([self.stream.as_str()]))
     }
@@ -439,7 +444,7 @@ impl Tenant<'_> {
             queries: asks
                 .iter()
                 .zip(&named)
-                .filter_map(|((_, ask), named)| kept_query(ask, named))
+                .filter_map(|((_, ask), named)| kept_query(ask, named, self.learnt))
                 .collect(),
         });
         Ok(Submitted::Job(id, named))
@@ -714,14 +719,14 @@ fn alone(error: Error) -> Outcome {
     }
 }
 
-fn kept_query(ask: &Ask, named: &Named) -> Option<KeptQuery> {
+fn kept_query(ask: &Ask, named: &Named, learnt: &Learnt) -> Option<KeptQuery> {
     let Span::Window { lower, upper, .. } = &ask.span else {
         return None;
     };
     ask.page.is_none().then(|| KeptQuery {
         name: named.name.clone(),
         stream: ask.stream.to_string(),
-        shape: ask.shape(),
+        shape: ask.shape(learnt),
         lower: *lower,
         upper: *upper,
     })

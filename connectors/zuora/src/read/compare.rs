@@ -297,20 +297,21 @@ impl Reader<'_> {
             .collect();
         if !new.is_empty() {
             let name = &self.target.stream.name;
-            let (conditions, what) =
-                if before.is_none() || new.iter().any(|path| path.contains('.')) {
-                    // Which rows have a parent is not for a condition to find out.
-                    (Vec::new(), "all rows are".to_owned())
-                } else {
-                    let each: Vec<String> = new
-                        .iter()
-                        .map(|path| format!("{path} is not null"))
-                        .collect();
-                    (
-                        vec![format!("({})", each.join(" or "))],
-                        "rows that have a value in them are".to_owned(),
-                    )
-                };
+            let each: Vec<String> = new
+                .iter()
+                .map(|path| format!("{path} is not null"))
+                .collect();
+            let condition = format!("({})", each.join(" or "));
+            let fields: usize = self.paths().map(|path| path.len() + 2).sum();
+            // Which rows have a parent is not for a condition to find out, and a query has an end.
+            let whole = before.is_none()
+                || new.iter().any(|path| path.contains('.'))
+                || fields + condition.len() + 1_000 > limits::QUERY_CHARS;
+            let (conditions, what) = if whole {
+                (Vec::new(), "all rows are")
+            } else {
+                (vec![condition], "rows that have a value in them are")
+            };
             self.source.client().drift(
                 name,
                 format!("new columns {}: {what} read again", new.join(", ")),

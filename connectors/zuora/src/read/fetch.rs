@@ -173,6 +173,8 @@ impl Reader<'_> {
                         }
                     }
                     Ok(Decoded::End { counts, header }) => {
+                        // What is dropped before decoding belongs to no batch.
+                        total.nul_stripped += counts.nul_stripped;
                         break self
                             .check_file(target, &counts, &header, expected)
                             .map(|()| counts.rows);

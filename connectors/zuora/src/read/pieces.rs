@@ -103,7 +103,7 @@ impl Target {
         let now = source.client().now();
         let piece = self.first_piece(source, request, position, entity, now)?;
         piece.upper?;
-        let shape = self.ask(&piece).shape();
+        let shape = self.ask(&piece).shape(source.learnt());
         let stream = self.stream.name.as_str();
         let (job, query) = source
             .kept()
