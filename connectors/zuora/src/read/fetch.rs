@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use futures::StreamExt as _;
 use overlock_core::stream::DELETED;
-use overlock_core::{Error, ErrorKind, Result, Timestamp, crash_point};
+use overlock_core::{Error, ErrorKind, Result, crash_point};
 use overlock_kit::http::{Encoding, Request};
 use overlock_kit::out::Out;
 use overlock_kit::rows::{self, Counts, CsvDecoder, Decoded, Prefix};
 
+use super::check::{check_window, fill_in};
 use super::{Piece, Reader, Target};
 use crate::api::Files;
 use crate::config::Format;
 use crate::errors::Meaning;
 use crate::ids::Bag;
 use crate::limits;
-use crate::streams::ENTITY;
+use crate::state::ONLY;
 
 /// Tries of one file.
 const FILE_TRIES: u32 = 5;
@@ -84,9 +85,7 @@ pub(super) struct Wanted<'a> {
 /// Where the columns are that are looked at.
 struct Places {
     id: Option<usize>,
-    key: Option<usize>,
     deleted: Option<usize>,
-    entity: Option<usize>,
     silent: Vec<usize>,
 }
 
@@ -95,9 +94,7 @@ impl Places {
         let at = |name: &str| target.stream.schema.index_of(name).ok();
         Self {
             id: target.stream.primary_key.last().and_then(|id| at(id)),
-            key: target.key.as_deref().and_then(at),
             deleted: at(DELETED),
-            entity: at(ENTITY),
             silent: target.silent_names().filter_map(at).collect(),
         }
     }
@@ -265,7 +262,10 @@ fn inspect(
     batch: &RecordBatch,
     seen: &mut Seen,
 ) -> Result<RecordBatch> {
-    check_window(batch, places.key, wanted.piece)?;
+    let (target, piece) = (wanted.target, wanted.piece);
+    check_window(batch, target.key.as_deref(), piece.lower, piece.upper)?;
+    let entity = Some(wanted.entity).filter(|entity| *entity != ONLY);
+    let batch = fill_in(batch, Some(limits::DELETED_COLUMN), entity)?;
     let ids = places.id.map(|at| batch.column(at).as_string::<i32>());
     let Some(ids) = ids else {
         return Err(Error::bug("read rows without an Id"));
@@ -281,8 +281,8 @@ fn inspect(
         }
         let id = ids.value(row);
         // What comes after the last Id of a page is asked for next: out of order, rows would be passed over.
-        if wanted.piece.page.is_some() {
-            let last = seen.last.as_deref().or(wanted.piece.after.as_deref());
+        if piece.page.is_some() {
+            let last = seen.last.as_deref().or(piece.after.as_deref());
             if last.is_some_and(|last| id <= last) {
                 return Err(Error::new(
                     ErrorKind::Data,
@@ -299,20 +299,7 @@ fn inspect(
     if let Some(last) = batch.num_rows().checked_sub(1) {
         seen.last = Some(ids.value(last).to_owned());
     }
-    let mut columns = batch.columns().to_vec();
-    if let (Some(at), Some(deleted)) = (places.deleted, deleted)
-        && deleted.null_count() == deleted.len()
-        && let Some(column) = columns.get_mut(at)
-    {
-        // The object has no deleted rows to ask for: these are alive.
-        *column = Arc::new(BooleanArray::from(vec![false; batch.num_rows()]));
-    }
-    if let Some(column) = places.entity.and_then(|at| columns.get_mut(at)) {
-        let all = std::iter::repeat_n(wanted.entity, batch.num_rows());
-        *column = Arc::new(StringArray::from_iter_values(all));
-    }
-    RecordBatch::try_new(Arc::clone(&wanted.target.stream.schema), columns)
-        .map_err(|error| Error::bug("build a batch").source(error))
+    Ok(batch)
 }
 
 /// How a file is packed: what its type says, else what was asked for.
@@ -328,35 +315,6 @@ fn encoding(content_type: Option<&str>, asked: Format) -> Encoding {
         Format::Gzip => Encoding::GzipFile,
         Format::Zip => Encoding::ZipFile,
         Format::Csv => Encoding::Identity,
-    }
-}
-
-/// Refuses rows that the query should not have given: then it is not known which ones it should have.
-fn check_window(batch: &RecordBatch, key: Option<usize>, piece: &Piece) -> Result<()> {
-    let (Some(at), Some(upper)) = (key, piece.upper) else {
-        return Ok(());
-    };
-    let outside = |what: &str| {
-        Error::new(
-            ErrorKind::Data,
-            format!("believe a result: {what}, which its query does not let through"),
-        )
-    };
-    let stamps = batch.column(at).as_primitive::<TimestampMicrosecondType>();
-    if piece.lower.is_some() && stamps.null_count() > 0 {
-        return Err(outside("a row has no stamp"));
-    }
-    let (lower, upper) = (
-        piece.lower.map_or(i64::MIN, Timestamp::micros),
-        upper.micros(),
-    );
-    let bad = stamps
-        .iter()
-        .flatten()
-        .find(|stamp| !(lower..upper).contains(stamp));
-    match bad.and_then(Timestamp::from_micros) {
-        Some(stamp) => Err(outside(&format!("a row is stamped {stamp}"))),
-        None => Ok(()),
     }
 }
 
@@ -431,51 +389,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Date32Array, TimestampMicrosecondArray};
-    use arrow::datatypes::{Field, Schema};
-    use overlock_core::stream::timestamp_type;
-
-    fn time(text: &str) -> Timestamp {
-        Timestamp::parse(text).unwrap()
-    }
-
-    #[test]
-    fn rows_outside_of_their_window_are_not_believed() {
-        let schema = Arc::new(Schema::new(vec![Field::new(
-            "UpdatedDate",
-            timestamp_type(),
-            true,
-        )]));
-        let batch = |stamps: &[Option<&str>]| {
-            let stamps: TimestampMicrosecondArray = stamps
-                .iter()
-                .map(|stamp| stamp.map(|stamp| time(stamp).micros()))
-                .collect();
-            let column: ArrayRef = Arc::new(stamps.with_timezone("+00:00"));
-            RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()
-        };
-        let piece = |lower: Option<&str>| Piece {
-            lower: lower.map(time),
-            upper: Some(time("2026-01-02")),
-            ..Piece::default()
-        };
-        let first = Some("2026-01-01");
-        for (stamps, lower, good) in [
-            (
-                &[Some("2026-01-01"), Some("2026-01-01T23:59:59Z")][..],
-                first,
-                true,
-            ),
-            (&[Some("2026-01-02")], first, false),
-            (&[Some("2025-12-31T23:59:59Z")], first, false),
-            (&[None], first, false),
-            (&[None, Some("1999-01-01")], None, true),
-            (&[Some("2026-01-03")], None, false),
-        ] {
-            let checked = check_window(&batch(stamps), Some(0), &piece(lower));
-            assert_eq!(checked.is_ok(), good, "{stamps:?} {lower:?}");
-        }
-    }
+    use arrow::array::{Date32Array, StringArray};
 
     #[test]
     fn a_hash_tells_nulls_empty_texts_and_neighbours_apart() {

@@ -8,6 +8,7 @@
 //! **Invariant:** the mark of a window moves only after its query was completed, its rows were counted against what
 //! Zuora announced, each of them lay inside it, and no Id came twice.
 
+mod check;
 mod compare;
 mod fetch;
 mod pieces;

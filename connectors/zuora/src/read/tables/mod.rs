@@ -9,7 +9,6 @@
 //!
 //! **Invariant:** the mark of a window moves only after all parts of it were counted, read and proven so.
 
-mod check;
 mod file;
 mod job;
 mod slice;
@@ -26,11 +25,11 @@ use overlock_kit::out::Out;
 use overlock_kit::rows::{Counts, JsonDecoder, Options, timestamp};
 use serde_json::Value;
 
-use self::check::{check_window, compact, fill_in};
 use self::file::{Fetch, array, few};
 use self::job::Finished;
 use self::slice::{Seen, Slice};
 use self::sql::Shape;
+use super::check::{check_window, compact, fill_in};
 use crate::errors::Meaning;
 use crate::ids::Bag;
 use crate::limits;
@@ -440,7 +439,7 @@ impl Reader<'_> {
         entity: &str,
         seen: &mut Bag,
     ) -> Result<RecordBatch> {
-        check_window(batch, self.key, slice)?;
+        check_window(batch, self.key, slice.lower, slice.upper)?;
         let schema = batch.schema();
         let at = |name: &str| schema.index_of(name).ok();
         let ids = self.table.id().and_then(at);

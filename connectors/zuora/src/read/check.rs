@@ -9,7 +9,6 @@ use overlock_core::{Error, ErrorKind, Result, Timestamp};
 use overlock_kit::files;
 use serde_json::{Map, Value};
 
-use super::slice::Slice;
 use crate::streams::ENTITY;
 
 /// An Id as 32 hexadecimal digits, which take little room: custom objects have hyphens in theirs.
@@ -29,8 +28,13 @@ pub(super) fn compact(id: &str) -> String {
 }
 
 /// Refuses rows that the query should not have given: then it is not known which ones it should have.
-pub(super) fn check_window(batch: &RecordBatch, key: Option<&str>, slice: &Slice) -> Result<()> {
-    let (Some(key), Some(upper)) = (key, slice.upper) else {
+pub(super) fn check_window(
+    batch: &RecordBatch,
+    key: Option<&str>,
+    lower: Option<Timestamp>,
+    upper: Option<Timestamp>,
+) -> Result<()> {
+    let (Some(key), Some(upper)) = (key, upper) else {
         return Ok(());
     };
     let outside = |what: &str| {
@@ -44,7 +48,7 @@ pub(super) fn check_window(batch: &RecordBatch, key: Option<&str>, slice: &Slice
         .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
         .ok_or_else(|| Error::bug("read rows without a stamp"))?;
     if stamps.null_count() > 0 {
-        if slice.lower.is_some() {
+        if lower.is_some() {
             return Err(outside("a row has no stamp that can be read"));
         }
         let mut unstamped = (0..batch.num_rows()).filter(|row| stamps.is_null(*row));
@@ -52,10 +56,7 @@ pub(super) fn check_window(batch: &RecordBatch, key: Option<&str>, slice: &Slice
             return Err(outside("a row has a stamp that is no instant"));
         }
     }
-    let (lower, upper) = (
-        slice.lower.map_or(i64::MIN, Timestamp::micros),
-        upper.micros(),
-    );
+    let (lower, upper) = (lower.map_or(i64::MIN, Timestamp::micros), upper.micros());
     let bad = stamps
         .iter()
         .flatten()
@@ -141,41 +142,42 @@ mod tests {
 
     #[test]
     fn stamps_outside_of_their_window_or_not_readable_are_not_believed() {
-        let begun = Slice::window(Some(time("2026-01-01")), time("2026-01-02"));
-        let first = Slice::window(None, time("2026-01-02"));
-        for (rows, slice, good) in [
+        let begun = Some(time("2026-01-01"));
+        let first = None;
+        for (rows, lower, good) in [
             (
                 r#"[{"updateddate":"2026-01-01T00:00:00.000Z"}]"#,
-                &begun,
+                begun,
                 true,
             ),
             (
                 r#"[{"updateddate":"2026-01-01T23:59:59.999Z"}]"#,
-                &begun,
+                begun,
                 true,
             ),
             (
                 r#"[{"updateddate":"2026-01-02T00:00:00.000Z"}]"#,
-                &begun,
+                begun,
                 false,
             ),
             (
                 r#"[{"updateddate":"2025-12-31T23:59:59.999Z"}]"#,
-                &begun,
+                begun,
                 false,
             ),
-            (r#"[{"updateddate":null}]"#, &begun, false),
+            (r#"[{"updateddate":null}]"#, begun, false),
             (
                 r#"[{"updateddate":"1970-01-01T00:00:00Z"},{"updateddate":null}]"#,
-                &first,
+                first,
                 true,
             ),
-            (r#"[{"updateddate":"2026-01-02 00:00"}]"#, &first, false),
-            (r#"[{"updateddate":"soon"}]"#, &first, false),
+            (r#"[{"updateddate":"2026-01-02 00:00"}]"#, first, false),
+            (r#"[{"updateddate":"soon"}]"#, first, false),
         ] {
-            let checked = check_window(&decoded(rows), Some("updateddate"), slice);
+            let (key, upper) = (Some("updateddate"), Some(time("2026-01-02")));
+            let checked = check_window(&decoded(rows), key, lower, upper);
             assert_eq!(checked.is_ok(), good, "{rows}");
-            let whole = check_window(&decoded(rows), Some("updateddate"), &Slice::whole());
+            let whole = check_window(&decoded(rows), key, None, None);
             assert!(whole.is_ok());
         }
     }
