@@ -169,7 +169,8 @@ pub fn stream(object: &Object, shape: Shape<'_>) -> Result<Stream> {
     let mut notes = Vec::new();
     let hidden = object.fields.iter().filter(|one| !one.exportable).count();
     if hidden > 0 {
-        notes.push(format!("{hidden} fields cannot be exported"));
+        let fields = if hidden == 1 { "field" } else { "fields" };
+        notes.push(format!("{hidden} {fields} cannot be exported"));
     }
     let unheard: Vec<&str> = object
         .fields
