@@ -12,6 +12,7 @@ use crate::rows::{self, Row};
 
 /// Short time-outs, so that a fault costs no patience.
 const HTTP: &str = "http = { connect_timeout = \"2s\", read_timeout = \"700ms\", total_timeout = \"20s\", \
+                    bulk_read_timeout = \"700ms\", bulk_total_timeout = \"30s\", \
                     backoff_base = \"5ms\", backoff_cap = \"20ms\" }";
 
 /// One source, one pipeline, one destination; gone with its folder when dropped.

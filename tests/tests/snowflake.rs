@@ -455,3 +455,37 @@ fn a_zendesk_account_is_loaded_followed_and_left_alone_when_idle() {
     );
     desk.judge();
 }
+
+#[test]
+fn a_zuora_tenant_is_loaded_followed_and_left_alone_when_idle() {
+    use overlock_tests::tenant::Tenant;
+
+    let streams = [
+        "Account",
+        "Subscription",
+        "RatePlanCharge",
+        "Invoice",
+        "InvoiceItem",
+        "InvoicePayment",
+        "Payment",
+        "Usage",
+        "AccountingCode",
+    ];
+    let tenant = Tenant::new(22, &streams).compares_always().snowflake();
+    tenant.settle_and_judge();
+    for _ in 0..2 {
+        tenant.advance(Duration::from_secs(100_000));
+        tenant.settle_and_judge();
+    }
+    let before = tenant.commit_counts();
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    tenant.run().expect(0);
+    tenant.settle();
+    tenant.run().expect(0);
+    assert_eq!(
+        tenant.commit_counts(),
+        before,
+        "an idle run must not wake a warehouse"
+    );
+    tenant.judge();
+}
