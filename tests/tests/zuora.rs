@@ -95,7 +95,10 @@ fn hostile_values_arrive_as_they_are() {
 #[test]
 fn an_idle_run_commits_nothing_and_costs_a_handful_of_calls() {
     // What has no stamp is read as a whole by every run.
-    let streams: Vec<&str> = STREAMS.into_iter().filter(|name| *name != "EmailHistory").collect();
+    let streams: Vec<&str> = STREAMS
+        .into_iter()
+        .filter(|name| *name != "EmailHistory")
+        .collect();
     let tenant = Tenant::new(704, &streams);
     tenant.settle();
     tenant.run().expect(0);
@@ -140,7 +143,10 @@ fn written_down(tenant: &Tenant) -> Vec<String> {
     };
     let jobs = tenant.sandbox.emulator().jobs();
     let queries = jobs.iter().flat_map(|job| {
-        let kept = job.queries.iter().filter(|(name, _)| is_kept(&job.id, name));
+        let kept = job
+            .queries
+            .iter()
+            .filter(|(name, _)| is_kept(&job.id, name));
         kept.map(|(_, query)| query.clone())
     });
     queries.collect()
@@ -308,7 +314,10 @@ fn commit_late(tenant: &Tenant, random: &mut StdRng) {
     let late = now.plus(2 * HOUR);
     tenant.sandbox.with_world(|world| {
         for stream in STREAMS {
-            let Some(key) = world.object(stream).and_then(|object| object.change.field()) else {
+            let Some(key) = world
+                .object(stream)
+                .and_then(|object| object.change.field())
+            else {
                 continue;
             };
             let ids: Vec<String> = world.ids(stream, now).into_iter().collect();
@@ -412,7 +421,12 @@ fn a_refused_login_says_what_to_do_and_is_tried_once() {
     let outcome = tenant.run().expect(3);
     says(
         &outcome,
-        &["log in to Zuora", "401", "client id and secret", "data centre"],
+        &[
+            "log in to Zuora",
+            "401",
+            "client id and secret",
+            "data centre",
+        ],
     );
     assert_eq!(tenant.all_calls(), 1, "{:?}", tenant.sandbox.requests());
     let outcome = tenant.overlock(&["check"]).expect(3);
@@ -437,7 +451,9 @@ fn an_entity_that_is_not_the_tenants_is_refused_in_a_sentence() {
     for count in [0, 2] {
         let tenant = Tenant::new(712, &["Account", "Invoice"]).source(strange);
         if count > 0 {
-            tenant.sandbox.with_world(|world| world.split_entities(count));
+            tenant
+                .sandbox
+                .with_world(|world| world.split_entities(count));
         }
         let outcome = tenant.run();
         assert!(
@@ -509,12 +525,28 @@ fn discover_shows_streams_with_their_notes_and_makes_no_job() {
         let found = found.unwrap_or_else(|| panic!("no {name} in {streams:?}"));
         found["notes"].as_str().unwrap().to_owned()
     };
-    assert!(notes("Account").contains("1 field cannot be exported"), "{}", notes("Account"));
-    assert!(notes("Product").contains("Footprint__c"), "{}", notes("Product"));
+    assert!(
+        notes("Account").contains("1 field cannot be exported"),
+        "{}",
+        notes("Account")
+    );
+    assert!(
+        notes("Product").contains("Footprint__c"),
+        "{}",
+        notes("Product")
+    );
     assert!(notes("EmailHistory").contains("each run reads all of it"));
-    assert!(notes("AccountingCode").contains("comparison"), "{}", notes("AccountingCode"));
+    assert!(
+        notes("AccountingCode").contains("comparison"),
+        "{}",
+        notes("AccountingCode")
+    );
     // Its rows cannot be told apart.
-    assert!(streams.iter().all(|stream| stream["stream"] != "BillingPreviewRun"));
+    assert!(
+        streams
+            .iter()
+            .all(|stream| stream["stream"] != "BillingPreviewRun")
+    );
     let words = tenant.overlock(&["discover", "billing"]).expect(0);
     assert!(words.stdout.contains("InvoiceItem"), "{}", words.stdout);
     assert!(
