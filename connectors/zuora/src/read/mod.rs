@@ -141,8 +141,12 @@ fn plan_stream(source: &Zuora, request: &ReadRequest, upper: Timestamp) -> Vec<P
         .any(|name| name.eq_ignore_ascii_case(request.stream.name.as_str()));
     let mut planned = Vec::new();
     for entity in &source.tuning().entities {
-        if let Some(kept) = target.kept(source, request, &position, entity) {
+        let mut reached = None;
+        while let Some(kept) = target.kept(source, request, &position, entity)
+            && reached < Some(kept.upper)
+        {
             // That comes first, and this job goes on behind it.
+            reached = Some(kept.upper);
             position.advance(entity, kept.upper);
         }
         let Some(piece) = target.first_piece(source, request, &position, entity, upper) else {
@@ -260,10 +264,11 @@ impl Reader<'_> {
             todo.push_back(self.go_on(&inside, entity));
             self.drain(&mut todo, entity, out).await?;
         }
-        let kept = self
+        // One after the other, if several runs did not come to their end.
+        while let Some(kept) = self
             .target
-            .kept(self.source, self.request, &self.position, entity);
-        if let Some(kept) = kept {
+            .kept(self.source, self.request, &self.position, entity)
+        {
             todo.push_back(Todo {
                 piece: Piece {
                     lower: kept.lower,
