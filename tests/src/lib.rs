@@ -11,6 +11,7 @@
 
 pub mod desk;
 pub mod house;
+pub mod interop;
 pub mod lab;
 pub mod project;
 pub mod proxy;

@@ -12,6 +12,7 @@ mod fault;
 mod message;
 pub mod oracle;
 mod requests;
+mod running;
 mod server;
 mod wire;
 
@@ -19,4 +20,5 @@ pub use clock::VirtualClock;
 pub use fault::{Fault, Faults, Match, Plan, Random, Rule};
 pub use message::{Body, Emulator, Request, Response};
 pub use requests::RequestRecord;
+pub use running::{Running, Serving};
 pub use server::{Server, ServerOptions};

@@ -1,9 +1,9 @@
 //! Everything a test needs in one call: world, clock, emulator and server, and the settings that log in.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use overlock_core::{Result, Timestamp};
-use overlock_sandbox::{Faults, Plan, RequestRecord, Server, ServerOptions, VirtualClock};
+use overlock_sandbox::{Plan, Running, Serving, VirtualClock};
 use serde_json::{Value, json};
 
 use super::options::{Behaviour, Credentials, TEST_PRIVATE_KEY};
@@ -66,10 +66,14 @@ impl SandboxOptions {
 
 /// A running org. Stops when dropped.
 #[derive(Debug)]
-pub struct SalesforceSandbox {
-    emulator: Arc<SalesforceEmulator>,
-    server: Server,
-    clock: VirtualClock,
+pub struct SalesforceSandbox(Running<SalesforceEmulator>);
+
+impl Deref for SalesforceSandbox {
+    type Target = Running<SalesforceEmulator>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl SalesforceSandbox {
@@ -90,64 +94,24 @@ impl SalesforceSandbox {
         if let Some(rows) = options.bench_rows {
             emulator = emulator.with_bench(rows);
         }
-        let emulator = Arc::new(emulator);
-        let faults = Faults::default();
-        faults.load(options.faults);
-        let server = Server::start(
-            emulator.clone(),
-            ServerOptions {
-                port: options.port,
-                faults,
-                gzip: options.gzip,
-                ..ServerOptions::new(clock.clone())
-            },
-        )?;
-        emulator.set_instance_url(&server.base_url());
-        Ok(Self {
-            emulator,
-            server,
-            clock,
-        })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn base_url(&self) -> String {
-        self.server.base_url()
-    }
-
-    /// The org: sessions, jobs, limits, API calls.
-    pub fn emulator(&self) -> &SalesforceEmulator {
-        &self.emulator
-    }
-
-    /// The clock.
-    pub fn clock(&self) -> &VirtualClock {
-        &self.clock
+        let serving = Serving {
+            port: options.port,
+            faults: options.faults,
+            gzip: options.gzip,
+        };
+        let running = Running::start(emulator, clock, serving)?;
+        running.emulator().set_instance_url(&running.base_url());
+        Ok(Self(running))
     }
 
     /// Looks at the world or changes it.
     pub fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        self.emulator.with_world(act)
-    }
-
-    /// Faults of the wire.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
-    /// The newest requests, in order of arrival.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.server.requests()
-    }
-
-    /// The server underneath.
-    pub fn server(&self) -> &Server {
-        &self.server
+        self.emulator().with_world(act)
     }
 
     /// The values of a `[source.NAME]` table that logs in here, secrets in clear.
     pub fn config(&self, login: Login) -> Value {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         let auth = match login {
             Login::Jwt => json!({
                 "kind": "jwt",
@@ -172,7 +136,7 @@ impl SalesforceSandbox {
 
     /// Every secret that clients of this org are given; none may show up in any output.
     pub fn canaries(&self) -> Vec<String> {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         vec![
             known.client_secret.clone(),
             known.password.clone(),

@@ -1,9 +1,9 @@
 //! Everything a test needs in one call: world, clock, emulator and server, and the settings that log in.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use overlock_core::{Result, Timestamp};
-use overlock_sandbox::{Faults, Plan, RequestRecord, Server, ServerOptions, VirtualClock};
+use overlock_sandbox::{Plan, Running, Serving, VirtualClock};
 use serde_json::{Value, json};
 
 use super::options::{Behaviour, Credentials};
@@ -80,10 +80,14 @@ impl SandboxOptions {
 
 /// A running account. Stops when dropped.
 #[derive(Debug)]
-pub struct ZendeskSandbox {
-    emulator: Arc<ZendeskEmulator>,
-    server: Server,
-    clock: VirtualClock,
+pub struct ZendeskSandbox(Running<ZendeskEmulator>);
+
+impl Deref for ZendeskSandbox {
+    type Target = Running<ZendeskEmulator>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl ZendeskSandbox {
@@ -104,63 +108,22 @@ impl ZendeskSandbox {
         if let Some(tickets) = options.bench_tickets {
             emulator = emulator.with_bench(tickets);
         }
-        let emulator = Arc::new(emulator);
-        let faults = Faults::default();
-        faults.load(options.faults);
-        let server = Server::start(
-            emulator.clone(),
-            ServerOptions {
-                port: options.port,
-                faults,
-                gzip: options.gzip,
-                ..ServerOptions::new(clock.clone())
-            },
-        )?;
-        Ok(Self {
-            emulator,
-            server,
-            clock,
-        })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn base_url(&self) -> String {
-        self.server.base_url()
-    }
-
-    /// The account: tokens, limits, cursors.
-    pub fn emulator(&self) -> &ZendeskEmulator {
-        &self.emulator
-    }
-
-    /// The clock.
-    pub fn clock(&self) -> &VirtualClock {
-        &self.clock
+        let serving = Serving {
+            port: options.port,
+            faults: options.faults,
+            gzip: options.gzip,
+        };
+        Ok(Self(Running::start(emulator, clock, serving)?))
     }
 
     /// Looks at the world or changes it.
     pub fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        self.emulator.with_world(act)
-    }
-
-    /// Faults of the wire.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
-    /// The newest requests, in order of arrival.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.server.requests()
-    }
-
-    /// The server underneath.
-    pub fn server(&self) -> &Server {
-        &self.server
+        self.emulator().with_world(act)
     }
 
     /// The values of a `[source.NAME]` table that logs in here, secrets in clear.
     pub fn config(&self, login: Login) -> Value {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         let auth = match login {
             Login::ClientCredentials => json!({
                 "kind": "client_credentials",
@@ -188,7 +151,7 @@ impl ZendeskSandbox {
 
     /// Every secret that clients of this account are given; none may show up in any output.
     pub fn canaries(&self) -> Vec<String> {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         vec![
             known.client_secret.clone(),
             known.access_token.clone(),

@@ -1,9 +1,9 @@
 //! Everything a test needs in one call: world, clock, emulator and server, and the settings that log in.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use overlock_core::{Result, Timestamp};
-use overlock_sandbox::{Faults, Plan, RequestRecord, Server, ServerOptions, VirtualClock};
+use overlock_sandbox::{Plan, Running, Serving, VirtualClock};
 use serde_json::{Value, json};
 
 use super::options::{Behaviour, Credentials};
@@ -76,10 +76,14 @@ impl SandboxOptions {
 
 /// A running tenant. Stops when dropped.
 #[derive(Debug)]
-pub struct ZuoraSandbox {
-    emulator: Arc<ZuoraEmulator>,
-    server: Server,
-    clock: VirtualClock,
+pub struct ZuoraSandbox(Running<ZuoraEmulator>);
+
+impl Deref for ZuoraSandbox {
+    type Target = Running<ZuoraEmulator>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl ZuoraSandbox {
@@ -108,63 +112,22 @@ impl ZuoraSandbox {
         if let Some(rows) = options.bench_rows {
             emulator = emulator.with_bench(rows);
         }
-        let emulator = Arc::new(emulator);
-        let faults = Faults::default();
-        faults.load(options.faults);
-        let server = Server::start(
-            emulator.clone(),
-            ServerOptions {
-                port: options.port,
-                faults,
-                gzip: options.gzip,
-                ..ServerOptions::new(clock.clone())
-            },
-        )?;
-        Ok(Self {
-            emulator,
-            server,
-            clock,
-        })
-    }
-
-    /// `http://127.0.0.1:PORT`.
-    pub fn base_url(&self) -> String {
-        self.server.base_url()
-    }
-
-    /// The tenant: tokens, jobs, habits.
-    pub fn emulator(&self) -> &ZuoraEmulator {
-        &self.emulator
-    }
-
-    /// The clock.
-    pub fn clock(&self) -> &VirtualClock {
-        &self.clock
+        let serving = Serving {
+            port: options.port,
+            faults: options.faults,
+            gzip: options.gzip,
+        };
+        Ok(Self(Running::start(emulator, clock, serving)?))
     }
 
     /// Looks at the world or changes it.
     pub fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        self.emulator.with_world(act)
-    }
-
-    /// Faults of the wire.
-    pub fn faults(&self) -> &Faults {
-        self.server.faults()
-    }
-
-    /// The newest requests, in order of arrival.
-    pub fn requests(&self) -> Vec<RequestRecord> {
-        self.server.requests()
-    }
-
-    /// The server underneath.
-    pub fn server(&self) -> &Server {
-        &self.server
+        self.emulator().with_world(act)
     }
 
     /// The values of a `[source.NAME]` table that logs in here, secrets in clear.
     pub fn config(&self, login: Login) -> Value {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         let auth = match login {
             Login::OAuth => json!({
                 "kind": "oauth",
@@ -182,7 +145,7 @@ impl ZuoraSandbox {
 
     /// Every secret that clients of this tenant are given; none may show up in any output.
     pub fn canaries(&self) -> Vec<String> {
-        let known = self.emulator.credentials();
+        let known = self.emulator().credentials();
         vec![known.client_secret.clone(), known.password.clone()]
     }
 }
