@@ -41,8 +41,8 @@ pub const AQUA_VERSION: &str = "1.0";
 /// The documentation's example for deleted rows has this one.
 pub const WSDL_VERSION: &str = "96.0";
 
-/// Name of the column that tells deleted rows, and of its form.
-pub const DELETED_COLUMN: &str = "Deleted";
+/// Name of the column that tells deleted rows; no object has a field of this name.
+pub const DELETED_COLUMN: &str = "RowIsDeleted";
 
 /// What result files show for NULL, so that it is not empty text. The documentation's `\N` is found in data that came
 /// from MySQL; nobody writes this.
