@@ -1,11 +1,7 @@
 //! The real binary against an emulated Zuora tenant: days of changes, kills, faults, late commits, refusals, and the
 //! oracle.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "helpers of tests, whose counts belong in the test's output"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::process::Child;
