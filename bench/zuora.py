@@ -118,6 +118,28 @@ def run_overlock(folder: pathlib.Path, rows: int | None) -> Run:
     return run
 
 
+def many(scratch: pathlib.Path) -> str:
+    """A first run and an idle run of a hundred objects: jobs and calls as the emulator counts them."""
+    emulator = Emulator(1_000)
+    try:
+        folder = project(emulator, scratch / "hundred", [])
+        found = json.loads(Run([BINARY, "discover", "bench", "--json"], folder).out)
+        names = [stream["name"] for stream in found["streams"] if stream["name"][0].isupper()][:100]
+        assert len(names) == 100, names
+        folder = project(emulator, scratch / "hundred", names)
+        told = []
+        for _ in range(2):
+            before = json.load(emulator.open("/__stats"))
+            Run([BINARY, "run", "bench", "-q"], folder)
+            after = json.load(emulator.open("/__stats"))
+            calls = {kind: count - before["calls"].get(kind, 0) for kind, count in after["calls"].items()}
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(calls.items()) if count and kind != "other")
+            told.append(f"{after['jobs'] - before['jobs']} jobs, {sum(calls.values())} calls ({kinds})")
+        return f"first run {told[0]}; the next one {told[1]}"
+    finally:
+        emulator.stop()
+
+
 def tap(rows: int, scratch: pathlib.Path) -> float:
     """CPU seconds per row of tap-zuora over AQuA on the same emulator, its output discarded."""
     say(f"# tap-zuora with {rows} rows")
@@ -195,6 +217,8 @@ def measure(options, python: pathlib.Path, scratch: pathlib.Path) -> None:
     finally:
         emulator.stop()
 
+    hundred = many(scratch)
+
     large = []
     if options.large:
         say(f"# emulator with {options.large} rows")
@@ -227,6 +251,7 @@ def measure(options, python: pathlib.Path, scratch: pathlib.Path) -> None:
         more, wall = median(run.peak for run in large), median(run.wall for run in large)
         print(f"- peak resident set: {more:.0f} MB at {options.large} rows ({more / median(peaks) - 1:+.0%}), wall {wall:.2f} s")
     print(f"- HTTP calls: {max(run.calls for run in mine)} for {options.rows} rows, login and description included")
+    print(f"- a hundred objects: {hundred}")
     print(f"- as gzip files: {packed.wall:.2f} s, {packed.cpu:.2f} CPU s, peak {packed.peak:.0f} MB (one run)")
     print(f"- CPU: {one * 1e6:.2f} s per million rows")
     print(f"- output: {equal}", flush=True)

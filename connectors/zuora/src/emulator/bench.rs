@@ -17,6 +17,7 @@ use super::csv::{Format, Style, arranged, header, quoted};
 use super::model::{ChangeKey, Field, Kind, Object};
 use super::options::Behaviour;
 use super::plan::{Filter, Literal, Plan, Source};
+use super::world::World;
 use super::zoql::Operator;
 
 /// The object that is made up.
@@ -24,6 +25,9 @@ pub(super) const OBJECT: &str = "InvoiceItem";
 
 /// Different rows; more repeat them.
 const TEMPLATE_ROWS: u64 = 10_000;
+
+/// Objects of a tenant that is measured.
+const OBJECTS: usize = 110;
 
 /// Rows per block.
 const BLOCK_ROWS: u64 = 500;
@@ -127,6 +131,17 @@ impl Bench {
             described: true,
             forbidden: false,
         }
+    }
+
+    /// Empty objects, so many that a tenant has some more than a hundred.
+    pub(super) fn more_objects(world: &World) -> Vec<Object> {
+        let missing = OBJECTS.saturating_sub(world.objects().count());
+        let object = |number| Object {
+            name: format!("Empty{number:03}"),
+            data_source: false,
+            ..Self::object()
+        };
+        (0..missing).map(object).collect()
     }
 
     /// The stamp of a row.

@@ -64,12 +64,16 @@ impl ZuoraEmulator {
     }
 
     /// The same tenant with so many made-up invoice items instead of its own, for measurements: forty columns,
-    /// about 540 bytes a row, files of any size. All other objects stay as they are.
+    /// about 540 bytes a row, files of any size, and so many empty objects that there are some more than a hundred.
+    /// All other objects stay as they are.
     #[must_use]
     pub fn with_bench(self, rows: u64) -> Self {
         let mut tenant = self.tenant();
         tenant.bench = Some(Arc::new(Bench::new(rows, self.clock.now())));
         tenant.world.add_object(Bench::object());
+        for object in Bench::more_objects(&tenant.world) {
+            tenant.world.add_object(object);
+        }
         tenant.behaviour.max_file_bytes = u64::MAX;
         drop(tenant);
         self

@@ -437,7 +437,7 @@ async fn p15_fields_that_cannot_be_exported_are_not_asked_for() {
         method
             .notes
             .join(" ")
-            .contains("1 fields cannot be exported")
+            .contains("1 field cannot be exported")
     );
     // What Describe calls exportable and AQuA refuses costs a refusal and no list.
     tenant.behave(|behaviour| {
