@@ -235,6 +235,13 @@ impl Reader<'_> {
                 ),
             );
         }
+        if counts.nulls_from_empty > 0 {
+            client.warn(
+                "W0708",
+                stream,
+                "Zuora writes NULL as empty text although it was asked for another one: texts that are NULL arrive as empty texts",
+            );
+        }
         if counts.lossy_strings > 0 {
             client.warn(
                 "W0705",

@@ -360,6 +360,7 @@ async fn without_a_word_for_null_texts_are_empty_and_nothing_else_changes() {
         let now = tenant.now();
         tenant.world(|world| world.ids("Account", now).len())
     });
+    assert!(client.warnings().contains(&"W0708".to_owned()));
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ impl<T: Copy + Default> Fixed<T> {
         block: &Block<'_>,
         position: usize,
         options: &Options,
+        counts: &mut Counts,
         misfits: &mut Vec<(u32, u32)>,
         parse: impl Fn(&[u8]) -> Option<T>,
     ) {
@@ -91,7 +92,7 @@ impl<T: Copy + Default> Fixed<T> {
         self.valid.clear();
         for (row, field) in block.column(position).enumerate() {
             let value = field.short(max).and_then(&parse);
-            if value.is_none() && !is_null(&field, options) {
+            if value.is_none() && !is_null(&field, options, counts) {
                 misfits.push((index(row), index(position)));
             }
             self.values.push(value.unwrap_or_default());
@@ -102,12 +103,12 @@ impl<T: Copy + Default> Fixed<T> {
 }
 
 /// Whether a CSV field of a column that is not text stands for nothing.
-fn is_null(field: &CsvField<'_>, options: &Options) -> bool {
-    field.is_empty()
-        || options
-            .null_text
-            .as_deref()
-            .is_some_and(|null| field.plain() == Some(null.as_bytes()))
+fn is_null(field: &CsvField<'_>, options: &Options, counts: &mut Counts) -> bool {
+    let Some(null) = options.null_text.as_deref() else {
+        return field.is_empty();
+    };
+    counts.nulls_from_empty += u64::from(field.is_empty());
+    field.is_empty() || field.plain() == Some(null.as_bytes())
 }
 
 /// Appends the validity of a block; most have no null at all.
@@ -377,26 +378,28 @@ impl Column {
             Self::Boolean(values, nulls) => {
                 for (row, field) in block.column(position).enumerate() {
                     let value = field.short(max).and_then(boolean);
-                    if value.is_none() && !is_null(&field, options) {
+                    if value.is_none() && !is_null(&field, options, counts) {
                         misfits.push((index(row), index(position)));
                     }
                     values.append(value.unwrap_or(false));
                     nulls.append(value.is_some());
                 }
             }
-            Self::Integer(fixed) => fixed.extend(block, position, options, misfits, integer),
-            Self::Float(fixed) => fixed.extend(block, position, options, misfits, float),
+            Self::Integer(fixed) => {
+                fixed.extend(block, position, options, counts, misfits, integer)
+            }
+            Self::Float(fixed) => fixed.extend(block, position, options, counts, misfits, float),
             Self::Decimal(fixed, precision, scale) => {
                 let (precision, scale) = (*precision, *scale);
-                fixed.extend(block, position, options, misfits, |text| {
+                fixed.extend(block, position, options, counts, misfits, |text| {
                     decimal(text, precision, scale)
                 });
             }
-            Self::Date(fixed) => fixed.extend(block, position, options, misfits, date),
+            Self::Date(fixed) => fixed.extend(block, position, options, counts, misfits, date),
             Self::Timestamp(fixed, _) => {
                 let zoneless = options.zoneless_is_utc;
                 let zone = options.bare_date_zone;
-                fixed.extend(block, position, options, misfits, |text| {
+                fixed.extend(block, position, options, counts, misfits, |text| {
                     timestamp(text, zoneless).or_else(|| time::midnight(date(text)?, zone?))
                 });
             }
@@ -408,7 +411,7 @@ impl Column {
                 for (row, field) in block.column(position).enumerate() {
                     scratch.clear();
                     field.unescape(&mut scratch);
-                    if is_null(&field, options) {
+                    if is_null(&field, options, counts) {
                         text.push_nulls(1);
                     } else if field.len() > max || !is_valid_json(&scratch) {
                         text.push_nulls(1);
@@ -420,7 +423,7 @@ impl Column {
             }
             Self::Binary(text) => {
                 for (row, field) in block.column(position).enumerate() {
-                    if is_null(&field, options) {
+                    if is_null(&field, options, counts) {
                         text.push_nulls(1);
                     } else if !field
                         .short(max)

@@ -124,7 +124,7 @@ pub struct Counts {
     pub nul_stripped: u64,
     /// Keys that came more than once in a record; the last one won.
     pub duplicate_keys: u64,
-    /// Empty text in a column that is not text, read as null (JSON only; in CSV empty is null).
+    /// Empty text in a column that is not text, read as null; in CSV only where nulls have a text of their own.
     pub nulls_from_empty: u64,
     /// Columns of the schema that the header of a CSV page does not have.
     pub missing_columns: u64,

@@ -632,6 +632,7 @@ fn names_are_translated_and_nulls_dates_and_nul_bytes_read_as_a_service_means_th
         assert_eq!(extras[1].len(), 1, "an empty text is not null: {extras:?}");
         assert_eq!(extras[2].len(), 2, "{extras:?}");
         assert_eq!(table.counts.nul_stripped, 1);
+        assert_eq!(table.counts.nulls_from_empty, 1, "one date is empty");
     }
     let zoneless = Options {
         bare_date_zone: None,
