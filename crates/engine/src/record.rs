@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use overlock_core::event::ErrorReport;
-use overlock_core::{Error, ErrorKind, Result, SourceName, StreamName, StreamSummary, Timestamp};
+use overlock_core::{
+    Error, ErrorKind, Redactor, Result, SourceName, StreamName, StreamSummary, Timestamp,
+};
 use overlock_package::fs;
 use serde::{Deserialize, Serialize};
 
@@ -139,14 +141,14 @@ pub(crate) fn check_run_id(run: &str) -> Result<()> {
     .hint("use letters, digits and `-`, at most 64"))
 }
 
-/// Writes the record, replacing an earlier one of the same run.
-pub(crate) fn write(work_dir: &Path, record: &Record) -> Result<()> {
+/// Writes the record, replacing an earlier one of the same run; without secrets that errors repeat.
+pub(crate) fn write(work_dir: &Path, record: &Record, redactor: &Redactor) -> Result<()> {
     let dir = work_dir.join("runs").join(&record.run);
     fs::create_dir_all(&dir)?;
-    let mut bytes = serde_json::to_vec_pretty(record)
+    let mut text = serde_json::to_string_pretty(record)
         .map_err(|error| Error::bug("write the record of a run as JSON").source(error))?;
-    bytes.push(b'\n');
-    fs::replace(&dir.join(FILE), &bytes, |_| {})
+    text.push('\n');
+    fs::replace(&dir.join(FILE), redactor.redact(&text).as_bytes(), |_| {})
         .map_err(|error| error.while_doing("write the record of the run"))?;
     if record.finished.is_none() {
         return Ok(());
@@ -214,7 +216,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runs = dir.path().join("runs");
         for (run, pipeline) in [("A1", "crm"), ("A2", "crm"), ("B1", "billing")] {
-            write(dir.path(), &record(run, pipeline)).unwrap();
+            write(dir.path(), &record(run, pipeline), &Redactor::default()).unwrap();
         }
         std::fs::create_dir(runs.join("notes")).unwrap();
         let names = || {
@@ -231,6 +233,21 @@ mod tests {
         let future = SystemTime::now() + Duration::from_secs(60);
         prune(&runs, &newest, future).unwrap();
         assert_eq!(names(), ["A2", "B1", "notes"]);
+    }
+
+    #[test]
+    fn a_secret_that_an_error_repeats_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let redactor = Redactor::default();
+        redactor.learn("s3cr3t-\"quoted\"");
+        let mut record = record("A1", "crm");
+        let error = Error::new(ErrorKind::Data, "read it: it says s3cr3t-\"quoted\"");
+        record.error = Some(ErrorReport::from(&error));
+        write(dir.path(), &record, &redactor).unwrap();
+        let text = std::fs::read_to_string(dir.path().join("runs/A1/run.json")).unwrap();
+        assert!(!text.contains("s3cr3t"), "{text}");
+        let read: Record = serde_json::from_str(&text).unwrap();
+        assert!(read.error.unwrap().message.contains("[redacted]"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use overlock_core::event::ErrorReport;
 use overlock_core::{
-    Catalog, Clock, CommitId, Destination, Error, ErrorKind, Event, Events, Result, Source,
-    SourceName, StreamName, StreamStatus, StreamSummary, SyncKey, Timestamp, WriteMode,
+    Catalog, Clock, CommitId, Destination, Error, ErrorKind, Event, Events, Redactor, Result,
+    Source, SourceName, StreamName, StreamStatus, StreamSummary, SyncKey, Timestamp, WriteMode,
     crash_point,
 };
 use overlock_package::{LockInfo, Settings};
@@ -58,6 +58,8 @@ pub struct Options {
     pub until: Option<Timestamp>,
     /// The one table of exit codes, which belongs to the command line.
     pub exit_code: fn(&Report) -> u8,
+    /// Takes secrets out of the record: a service may repeat one in what it says.
+    pub redactor: Redactor,
 }
 
 impl Options {
@@ -79,6 +81,7 @@ impl Options {
             seal_after: Duration::from_secs(600),
             until: None,
             exit_code: |report| u8::from(!report.is_ok()),
+            redactor: Redactor::default(),
         }
     }
 }
@@ -136,6 +139,7 @@ pub async fn run(
         dir: options.work_dir.join(pipeline.name.as_str()),
         settings: options.settings.clone(),
         lock: options.lock,
+        redactor: options.redactor.clone(),
     };
     let parts = Parts {
         source,

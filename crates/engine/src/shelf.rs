@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use overlock_core::{
-    CommitId, Error, ErrorKind, Manifest, Package, Result, State, StreamName, SyncKey,
+    CommitId, Error, ErrorKind, Manifest, Package, Redactor, Result, State, StreamName, SyncKey,
 };
 use overlock_package::{Lock, LockInfo, NewPackage, Recovered, Settings, Writer};
 
@@ -115,6 +115,7 @@ pub(crate) struct Disk {
     pub(crate) dir: PathBuf,
     pub(crate) settings: Settings,
     pub(crate) lock: LockMode,
+    pub(crate) redactor: Redactor,
 }
 
 impl Shelves for Disk {
@@ -124,7 +125,7 @@ impl Shelves for Disk {
     }
 
     fn record(&self, record: &Record) -> Result<()> {
-        record::write(&self.work_dir, record)
+        record::write(&self.work_dir, record, &self.redactor)
     }
 
     fn shelf(&self, stream: &StreamName) -> Arc<dyn Shelf> {

@@ -227,6 +227,7 @@ impl Job<'_> {
         options.full_refresh = self.how.full_refresh;
         options.fail_fast = self.how.fail_fast;
         options.exit_code = code_of;
+        options.redactor = self.app.output.redactor().clone();
         let scheduled = settings
             .file
             .schedule

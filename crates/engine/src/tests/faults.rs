@@ -543,6 +543,7 @@ async fn a_second_run_of_the_pipeline_is_told_who_holds_it() {
         dir: desk.options.work_dir.join("crm"),
         settings: overlock_package::Settings::default(),
         lock: crate::LockMode::default(),
+        redactor: overlock_core::Redactor::default(),
     };
     let info = overlock_package::LockInfo::new("01FIRST", overlock_core::Timestamp::EPOCH);
     let hold = crate::shelf::Shelves::lock(&shelves, &info).unwrap();

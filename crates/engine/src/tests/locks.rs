@@ -41,6 +41,7 @@ async fn run_without_locks(desk: &Desk, lock: LockMode) -> Report {
         dir: desk.options.work_dir.join("crm"),
         settings: desk.options.settings.clone(),
         lock,
+        redactor: desk.options.redactor.clone(),
     });
     let script = Arc::new(Script::account(vec![vec![page(0..3, 3)]]));
     let heard = Arc::clone(&desk.events);
