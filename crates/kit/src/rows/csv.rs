@@ -47,6 +47,8 @@ enum Stage {
     Header,
     /// Records that an earlier try of this page delivered.
     Skip(Prefix),
+    /// What was delivered ends without a line feed: nothing may follow.
+    Torn,
     Records,
     /// After the end or an error.
     Spent,
@@ -121,6 +123,7 @@ impl CsvDecoder {
                 Stage::Mark(seen) => self.take_mark(seen, bytes),
                 Stage::Header => self.take_header(bytes),
                 Stage::Skip(prefix) => self.skip(prefix, bytes),
+                Stage::Torn => Err(differs()),
                 Stage::Records => self.take_records(bytes, sink),
                 Stage::Spent => Err(Error::bug("decode CSV with a decoder that is spent")),
             };
@@ -243,7 +246,10 @@ impl CsvDecoder {
                 return Err(differs());
             }
             self.total.rows = prefix.rows;
-            self.stage = Stage::Records;
+            self.stage = match bytes.get(..taken).and_then(<[u8]>::last) {
+                Some(b'\n') => Stage::Records,
+                _ => Stage::Torn,
+            };
         }
         Ok(taken)
     }
@@ -325,6 +331,7 @@ impl CsvDecoder {
                 }
             }
             Stage::Skip(_) => return Err(differs()),
+            Stage::Torn => self.total.unterminated_pages = 1,
             Stage::Records => {
                 if self.assembler.end()? {
                     self.take_assembled()?;

@@ -403,6 +403,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_that_ended_without_a_line_feed_does_so_again_or_is_another_one() {
+        let text = "Id,N\na,1\nb,23\n";
+        let read = |text: &str, prefix| {
+            let body = body(chunks(text.as_bytes(), 5), Encoding::Identity);
+            let thread = DecodeThread::start().unwrap();
+            drain(thread.decode_csv(body, decoder(), prefix))
+        };
+        let torn = &text[..text.len() - 2];
+        let (_, prefix, end) = read(torn, None).await;
+        assert_eq!(end.unwrap().unterminated_pages, 1);
+        let (batches, _, end) = read(torn, prefix).await;
+        assert_eq!((end.unwrap().unterminated_pages, batches.len()), (1, 0));
+        let (batches, _, end) = read(text, prefix).await;
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Data);
+        assert!(batches.is_empty());
+    }
+
+    #[tokio::test]
     async fn a_cut_page_never_ends_well() {
         let text = page(300);
         let wire = gzip(&text);
