@@ -144,8 +144,8 @@ pub struct Batch {
     pub status: Option<String>,
     /// Rows, once it is completed.
     pub record_count: Option<Value>,
-    /// Its file.
-    pub file_id: Option<String>,
+    /// Its file; text or a number.
+    pub file_id: Option<Value>,
     /// Its files, instead.
     pub segments: Option<Vec<String>>,
     /// What went wrong.
@@ -230,7 +230,8 @@ impl Batch {
         })?;
         let ids = match (&self.segments, &self.file_id) {
             (Some(segments), _) if !segments.is_empty() => segments.clone(),
-            (_, Some(file)) => vec![file.clone()],
+            (_, Some(Value::String(file))) => vec![file.clone()],
+            (_, Some(Value::Number(file))) => vec![file.to_string()],
             _ => {
                 return Err(Error::new(
                     ErrorKind::Data,

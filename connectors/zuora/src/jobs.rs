@@ -18,7 +18,7 @@ use overlock_core::{Error, ErrorKind, Result, StreamName, Timestamp, crash_point
 use overlock_kit::http::Request;
 use overlock_kit::{Limit, Limits, Poll, poll};
 
-use crate::api::{self, Files, Job, Named, Query, Standing};
+use crate::api::{self, Batch, Files, Job, Named, Query, Standing};
 use crate::client::Client;
 use crate::config::Format;
 use crate::discovery::Descriptions;
@@ -121,6 +121,8 @@ pub(crate) enum Outcome {
         job: String,
         query: String,
         files: Files,
+        /// Deleted rows were asked for, too.
+        deletes: bool,
     },
     /// It is too much for one query. The flag: nobody said so; the job was aborted without a reason.
     TooLarge(Error, bool),
@@ -333,9 +335,10 @@ impl Tenant<'_> {
         }
         let place = self.jobs.places.ready(None, Duration::MAX).await;
         let _place = place.map_err(|_| Error::bug("get a place for a job"))?;
+        let deletes = named.iter().any(|query| query.deletes);
         let (id, named) = match self.submit(entity, asks, named).await? {
             Submitted::Job(id, named) => (id, named),
-            Submitted::Refused(error) => return Ok(self.mend(asks, outcomes, error)),
+            Submitted::Refused(error) => return Ok(self.mend(asks, outcomes, error, deletes)),
         };
         crash_point!("S1.after_job_created");
         // A job is never complete when it is made: the first look would be a call for nothing.
@@ -450,16 +453,18 @@ impl Tenant<'_> {
         Ok(Submitted::Job(id, named))
     }
 
-    /// Mends what a refusal names; hands it back if it names nobody.
+    /// Mends what a refusal names; hands it back if it names nobody. `deletes`: there is a query that asks for deleted
+    /// rows; without one it is of no use to ask for fewer of them.
     fn mend(
         &self,
         asks: &mut Vec<(usize, Ask)>,
         outcomes: &mut Outcomes,
         error: Error,
+        deletes: bool,
     ) -> Option<Error> {
         let now = self.jobs.client.now();
         match Meaning::of(&error) {
-            Some(Meaning::NoDeletes) => {
+            Some(Meaning::NoDeletes) if deletes => {
                 self.learnt.no_deletes(now);
                 self.jobs.client.warn(
                     "W0703",
@@ -468,7 +473,7 @@ impl Tenant<'_> {
                 );
                 None
             }
-            Some(Meaning::NoDeletesOfObject) if asks.len() == 1 => {
+            Some(Meaning::NoDeletesOfObject) if deletes && asks.len() == 1 => {
                 for (_, ask) in asks.iter() {
                     self.learnt.no_deletes_of(ask.stream.as_str(), now);
                 }
@@ -552,10 +557,13 @@ impl Tenant<'_> {
         let mut vague: Vec<(usize, Error)> = Vec::new();
         for ((number, ask), query) in asks.iter().zip(named) {
             let object = ask.stream.as_str();
-            let batch = job
-                .batches
-                .iter()
-                .find(|batch| batch.name.as_deref() == Some(query.name.as_str()));
+            let batch = match batch_of(job, &query.name) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    culprits.push((*number, Outcome::Refused(error)));
+                    continue;
+                }
+            };
             let Some(batch) = batch else {
                 if completed {
                     culprits.push((*number, Outcome::Refused(ignored(object))));
@@ -571,6 +579,7 @@ impl Tenant<'_> {
                                 job: id.to_owned(),
                                 query: query.name.clone(),
                                 files,
+                                deletes: query.deletes,
                             }
                         }
                         Err(error) => Outcome::Refused(error),
@@ -597,7 +606,7 @@ impl Tenant<'_> {
                         errors::aqua_error(None, message)
                     };
                     match Meaning::of(&error) {
-                        Some(Meaning::NoDeletesOfObject | Meaning::NoDeletes) => {
+                        Some(Meaning::NoDeletesOfObject | Meaning::NoDeletes) if query.deletes => {
                             self.learnt.no_deletes_of(object, self.jobs.client.now());
                             mended = true;
                         }
@@ -611,7 +620,13 @@ impl Tenant<'_> {
                         Some(Meaning::TooLarge) => {
                             culprits.push((*number, Outcome::TooLarge(error, false)));
                         }
-                        Some(Meaning::Forbidden | Meaning::BadQuery | Meaning::Gone) => {
+                        Some(
+                            Meaning::Forbidden
+                            | Meaning::BadQuery
+                            | Meaning::Gone
+                            | Meaning::NoDeletes
+                            | Meaning::NoDeletesOfObject,
+                        ) => {
                             culprits.push((*number, Outcome::Refused(error)));
                         }
                         _ => vague.push((*number, error)),
@@ -690,10 +705,8 @@ impl Tenant<'_> {
         self.jobs.note(id, entity, false);
         over.insert(id.to_owned(), Arc::clone(&job));
         drop(over);
-        let batch = job
-            .batches
-            .iter()
-            .find(|batch| batch.name.as_deref() == Some(query));
+        // A damaged answer is asked for anew, with its job.
+        let batch = batch_of(&job, query).ok().flatten();
         let good =
             |status: &Option<String>| api::standing(status.as_deref()) == Standing::Completed;
         match batch {
@@ -701,12 +714,31 @@ impl Tenant<'_> {
                 job: id.to_owned(),
                 query: query.to_owned(),
                 files: batch.files()?,
+                deletes: self.kept.asked_deletes(id, query),
             })),
             _ => {
                 self.kept.strike(id, query);
                 Ok(None)
             }
         }
+    }
+}
+
+/// The result of a query, if the job has one.
+///
+/// # Errors
+/// `Data` if it has two: nobody knows which of them counts.
+fn batch_of<'a>(job: &'a Job, query: &str) -> Result<Option<&'a Batch>> {
+    let mut batches = job
+        .batches
+        .iter()
+        .filter(|batch| batch.name.as_deref() == Some(query));
+    match (batches.next(), batches.next()) {
+        (_, Some(_)) => Err(Error::new(
+            ErrorKind::Data,
+            format!("believe a job: it has two results of its query `{query}`"),
+        )),
+        (batch, None) => Ok(batch),
     }
 }
 
@@ -729,6 +761,7 @@ fn kept_query(ask: &Ask, named: &Named, learnt: &Learnt) -> Option<KeptQuery> {
         shape: ask.shape(learnt),
         lower: *lower,
         upper: *upper,
+        deletes: named.deletes,
     })
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct KeptQuery {
     pub(crate) shape: String,
     pub(crate) lower: Option<Timestamp>,
     pub(crate) upper: Timestamp,
+    /// Deleted rows were asked for, too.
+    pub(crate) deletes: bool,
 }
 
 /// The jobs.
@@ -107,6 +109,16 @@ impl Kept {
         })
     }
 
+    /// Whether a query is known to ask for deleted rows, too.
+    pub(crate) fn asked_deletes(&self, id: &str, name: &str) -> bool {
+        let jobs = self.jobs();
+        let mut queries = jobs
+            .iter()
+            .filter(|job| job.id == id)
+            .flat_map(|job| &job.queries);
+        queries.any(|query| query.name == name && query.deletes)
+    }
+
     /// A query is delivered, or of no use.
     pub(crate) fn strike(&self, id: &str, name: &str) {
         let mut jobs = self.jobs();
@@ -143,6 +155,7 @@ mod tests {
             shape: "s".to_owned(),
             lower,
             upper: time("2026-01-02"),
+            deletes: true,
         }
     }
 
@@ -166,6 +179,8 @@ mod tests {
         let kept = Kept::new(path);
         let find = |lower, now| kept.find("", "Account", "s", lower, now).map(|(id, _)| id);
         assert_eq!(find(lower, now).as_deref(), Some("j1"));
+        assert!(kept.asked_deletes("j1", "q1"));
+        assert!(!kept.asked_deletes("j1", "q7") && !kept.asked_deletes("j2", "q1"));
         assert_eq!(find(Some(time("2025-01-01")), now), None);
         assert_eq!(find(lower, time("2026-01-05T02:00:00Z")), None);
         assert!(kept.find("", "Account", "other", lower, now).is_none());

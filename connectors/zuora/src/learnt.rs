@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use overlock_core::Timestamp;
+use overlock_core::{Redactor, Timestamp};
 use overlock_kit::files;
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +24,15 @@ struct Known {
     no_deletes_of: BTreeMap<String, Timestamp>,
     /// Objects that cannot be read, with the reason.
     refused: BTreeMap<String, (Timestamp, String)>,
+    /// Result files end with a line feed.
+    line_feed: bool,
 }
 
 /// The store.
 #[derive(Debug)]
 pub(crate) struct Learnt {
     path: PathBuf,
+    redactor: Redactor,
     known: Mutex<Known>,
     /// Fields that a query of this run was refused for: object and path, in small letters.
     dropped: Mutex<BTreeSet<(String, String)>>,
@@ -40,10 +43,11 @@ fn fresh(at: Timestamp, now: Timestamp) -> bool {
 }
 
 impl Learnt {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf, redactor: Redactor) -> Self {
         let known = files::read(&path).unwrap_or_default();
         Self {
             path,
+            redactor,
             known: Mutex::new(known),
             dropped: Mutex::default(),
         }
@@ -92,10 +96,26 @@ impl Learnt {
     }
 
     /// An object cannot be read.
-    pub(crate) fn refused(&self, object: &str, now: Timestamp, reason: String) {
+    pub(crate) fn refused(&self, object: &str, now: Timestamp, reason: &str) {
         let mut known = self.known();
+        // Zuora may repeat a secret in what it says.
+        let reason = self.redactor.redact(reason).into_owned();
         known.refused.insert(object.to_lowercase(), (now, reason));
         self.save(&known);
+    }
+
+    /// A result file ended with a line feed: they all do.
+    pub(crate) fn files_end_with_line_feed(&self) {
+        let mut known = self.known();
+        if !known.line_feed {
+            known.line_feed = true;
+            self.save(&known);
+        }
+    }
+
+    /// Whether result files end with a line feed, as far as anybody knows.
+    pub(crate) fn do_files_end_with_line_feed(&self) -> bool {
+        self.known().line_feed
     }
 
     /// A field is not asked for again in this run; false if it was not already.
@@ -120,17 +140,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("learnt.json");
         let now = Timestamp::parse("2026-01-01").unwrap();
-        let learnt = Learnt::new(path.clone());
+        let learnt = Learnt::new(path.clone(), Redactor::default());
         assert!(learnt.has_deletes("Account", now));
         assert!(!learnt.has_deletes("accountingcode", now));
         learnt.no_deletes_of("Account", now);
-        learnt.refused("Order", now, "no permission".to_owned());
-        let again = Learnt::new(path);
+        learnt.redactor.learn("hunter22");
+        learnt.refused("Order", now, "no permission for hunter22");
+        assert!(!learnt.do_files_end_with_line_feed());
+        learnt.files_end_with_line_feed();
+        let again = Learnt::new(path, Redactor::default());
+        assert!(again.do_files_end_with_line_feed());
         assert!(!again.has_deletes("Account", now));
         assert!(again.has_deletes("Invoice", now));
         assert_eq!(
             again.refusal("order", now).as_deref(),
-            Some("no permission")
+            Some("no permission for [redacted]")
         );
         let later = now.plus(BELIEVED);
         assert!(again.has_deletes("Account", later));
@@ -142,7 +166,7 @@ mod tests {
     #[test]
     fn a_field_is_dropped_once_and_for_one_object() {
         let folder = tempfile::tempdir().unwrap();
-        let learnt = Learnt::new(folder.path().join("learnt.json"));
+        let learnt = Learnt::new(folder.path().join("learnt.json"), Redactor::default());
         assert!(learnt.drop_field("Account", "Old__c"));
         assert!(!learnt.drop_field("account", "old__C"));
         assert!(learnt.is_dropped("Account", "Old__c"));

@@ -132,7 +132,7 @@ impl Zuora {
             ),
             client,
             tuning,
-            learnt: Learnt::new(folder.join("learnt.json")),
+            learnt: Learnt::new(folder.join("learnt.json"), cx.redactor.clone()),
             kept: Kept::new(folder.join("jobs.json")),
             descriptions: Descriptions::new(folder.join("describe.json")),
             shelves: folder.join("ids"),

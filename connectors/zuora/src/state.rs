@@ -27,6 +27,12 @@ pub struct Position {
     /// The tenant that it is a position in: host, and number where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
+    /// What tells rows apart: the primary key. Rows of one key and of another do not replace each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// Rows from before were not wanted when the first was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
     /// By entity: every row that was stamped before is delivered. Without entities the key is empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub from: BTreeMap<String, Timestamp>,
@@ -177,6 +183,32 @@ impl Position {
         ))
     }
 
+    /// Refuses a position of rows with another key: new versions would stand beside the old ones.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check_key(&self, key: &[String]) -> Result<()> {
+        if self.key.is_empty() || self.key == key {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "go on with the key `{}`: the rows at the destination have `{}`, so new versions would stand beside \
+                 the old ones",
+                key.join(", "),
+                self.key.join(", ")
+            ),
+        )
+        .hint("take `entities` back to what it was, or `overlock sync --full-refresh` the stream"))
+    }
+
+    /// Where the first read began, if more is wanted by now.
+    pub fn narrower_start(&self, wanted: Option<Timestamp>) -> Option<Timestamp> {
+        self.start
+            .filter(|start| wanted.is_none_or(|wanted| wanted < *start))
+    }
+
     /// Refuses a mark later than the clock: everything until that moment would be skipped.
     ///
     /// # Errors
@@ -261,11 +293,29 @@ mod tests {
     }
 
     #[test]
-    fn a_state_in_the_future_or_of_another_tenant_is_refused() {
+    fn a_state_in_the_future_of_another_tenant_or_of_another_key_is_refused() {
         // covers: L14
         let future = parse(r#"{"v":1,"from":{"":"2030-01-01T00:00:00Z"}}"#).unwrap();
         assert!(future.check_future(time("2026-01-01")).is_err());
         assert!(future.check_future(time("2029-12-31T23:55:00Z")).is_ok());
+        let position = Position {
+            key: vec!["Id".to_owned()],
+            start: Some(time("2024-01-01")),
+            ..Position::beginning()
+        };
+        for (key, good) in [
+            (vec!["Id"], true),
+            (vec!["id"], false),
+            (vec!["_entity", "Id"], false),
+        ] {
+            let key: Vec<String> = key.into_iter().map(ToOwned::to_owned).collect();
+            assert_eq!(position.check_key(&key).is_ok(), good, "{key:?}");
+            assert!(Position::beginning().check_key(&key).is_ok());
+        }
+        let narrower = |wanted| position.narrower_start(wanted).is_some();
+        assert!(narrower(None) && narrower(Some(time("2023-12-31"))));
+        assert!(!narrower(Some(time("2024-01-01"))));
+        assert_eq!(Position::beginning().narrower_start(None), None);
         let tenant = |host: &str, number: Option<&str>| Tenant {
             host: host.to_owned(),
             number: number.map(ToOwned::to_owned),

@@ -201,7 +201,7 @@ impl Shelf {
         &self,
         gone: &Self,
         present: Sorted,
-        mut take: impl FnMut(Difference, String) -> Result<()>,
+        mut take: impl FnMut(Difference, String, i64) -> Result<()>,
     ) -> Result<u64> {
         let mut count = 0;
         let mut known = Distinct::new(self.open()?)?;
@@ -222,21 +222,24 @@ impl Shelf {
                     if let Some(entry) = known.head
                         && !gone.skip_to(&entry)?
                     {
-                        take(Difference::Missing, known.sorted.id(&entry))?;
+                        take(Difference::Missing, known.sorted.id(&entry), entry.2)?;
                     }
                     known.advance()?;
                 }
                 std::cmp::Ordering::Greater => {
                     if let Some(entry) = found.head {
-                        take(Difference::New, found.sorted.id(&entry))?;
+                        take(Difference::New, found.sorted.id(&entry), entry.2)?;
                     }
                     found.advance()?;
                 }
                 std::cmp::Ordering::Equal => {
-                    if let (Some(before), Some(now)) = (known.head, found.head)
-                        && before.1 != now.1
-                    {
-                        take(Difference::Changed, found.sorted.id(&now))?;
+                    if let (Some(before), Some(now)) = (known.head, found.head) {
+                        let id = found.sorted.id(&now);
+                        if gone.skip_to(&before)? {
+                            take(Difference::Returned, id, now.2)?;
+                        } else if before.1 != now.1 {
+                            take(Difference::Changed, id, now.2)?;
+                        }
                     }
                     known.advance()?;
                     found.advance()?;
@@ -253,6 +256,8 @@ pub(crate) enum Difference {
     Missing,
     /// It is present, and not on the shelf.
     New,
+    /// It was told to be gone, and is present.
+    Returned,
     /// It stands beside something else.
     Changed,
 }
@@ -312,12 +317,14 @@ impl Distinct {
         Ok(())
     }
 
-    /// Whether it has this Id; what comes before is passed over.
+    /// Whether it has this Id, and means it: beside one that came back stands nothing. What comes before is passed over.
     fn skip_to(&mut self, entry: &Entry) -> Result<bool> {
         while self.head.is_some_and(|head| head.0 < entry.0) {
             self.advance()?;
         }
-        Ok(self.head.is_some_and(|head| head.0 == entry.0))
+        Ok(self
+            .head
+            .is_some_and(|head| head.0 == entry.0 && head.1 != 0))
     }
 }
 
@@ -333,7 +340,7 @@ mod tests {
     fn bag(folder: &Path, ids: impl IntoIterator<Item = (String, u64)>) -> Bag {
         let mut bag = Bag::new(folder);
         for (id, beside) in ids {
-            bag.add(&id, beside).unwrap();
+            bag.add(&id, beside, 0).unwrap();
         }
         bag
     }
@@ -355,7 +362,7 @@ mod tests {
     fn differences(shelf: &Shelf, gone: &Shelf, present: Sorted) -> Vec<(Difference, String)> {
         let mut found = Vec::new();
         shelf
-            .differences(gone, present, |difference, id| {
+            .differences(gone, present, |difference, id, _| {
                 found.push((difference, id));
                 Ok(())
             })
@@ -389,13 +396,16 @@ mod tests {
 
     #[test]
     fn what_is_gone_new_or_changed_is_found_once() {
-        use Difference::{Changed, Missing, New};
+        use Difference::{Changed, Missing, New, Returned};
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::new(folder.path().join("known"));
         let gone = Shelf::new(folder.path().join("gone"));
         shelf.add(plain(folder.path(), 0..10)).unwrap();
         shelf.add(plain(folder.path(), 5..20)).unwrap();
-        gone.add(plain(folder.path(), [3])).unwrap();
+        let told = bag(folder.path(), [(id(3), 1), (id(6), 1), (id(7), 1)]);
+        gone.add(told.sorted().unwrap()).unwrap();
+        // This one came back.
+        gone.add(plain(folder.path(), [7])).unwrap();
         let present = bag(
             folder.path(),
             (0..25)
@@ -404,7 +414,12 @@ mod tests {
         );
         let mut found = differences(&shelf, &gone, present.sorted().unwrap());
         found.sort_by(|a, b| a.1.cmp(&b.1));
-        let mut expected = vec![(Missing, id(4)), (Missing, id(19)), (Changed, id(8))];
+        let mut expected = vec![
+            (Missing, id(4)),
+            (Missing, id(19)),
+            (Changed, id(8)),
+            (Returned, id(6)),
+        ];
         expected.extend((20..25).map(|number| (New, id(number))));
         expected.sort_by(|a, b| a.1.cmp(&b.1));
         assert_eq!(found, expected);

@@ -36,7 +36,9 @@ const FEW: u64 = 100;
 /// What a comparison found.
 #[derive(Debug, Default)]
 struct Differences {
-    missing: Vec<String>,
+    /// With the stamps that they had.
+    missing: Vec<(String, i64)>,
+    returned: Vec<String>,
     changed: Vec<String>,
     new: Vec<String>,
     known: u64,
@@ -190,7 +192,7 @@ impl Reader<'_> {
             if lost {
                 self.begin_anew(&entity, refresh, out).await?;
             } else {
-                self.compare(&entity, refresh, sweep, now, out).await?;
+                self.compare(&entity, refresh, sweep, out).await?;
             }
         }
         if lost && !refresh {
@@ -372,6 +374,7 @@ impl Reader<'_> {
                             piece: &piece,
                             file,
                             expected,
+                            deletes: found.deletes,
                             entity,
                         },
                         &mut all,
@@ -437,7 +440,6 @@ impl Reader<'_> {
         entity: &str,
         refresh: bool,
         sweep: bool,
-        now: Timestamp,
         out: &mut Out,
     ) -> Result<()> {
         let narrow = Arc::new(self.narrow(refresh)?);
@@ -447,31 +449,41 @@ impl Reader<'_> {
         let has_start = self.start().is_some();
         let found = blocking(move || {
             let mut found = Differences::default();
-            found.known = known.differences(&gone, seen.ids.sorted()?, |difference, id| {
-                let (list, wanted) = match difference {
-                    Difference::Missing => (&mut found.missing, sweep),
-                    // Without the columns in question, everything looks changed.
-                    Difference::Changed => (&mut found.changed, refresh),
-                    // Rows from before the start are not wanted.
-                    Difference::New => (&mut found.new, sweep && !has_start),
-                };
-                // Beyond this only the number counts.
-                if wanted && list.len() <= MOST_LISTED {
-                    list.push(id);
-                }
-                Ok(())
-            })?;
+            found.known =
+                known.differences(&gone, seen.ids.sorted()?, |difference, id, stamp| {
+                    // Beyond the most only the number counts.
+                    let list = match difference {
+                        Difference::Missing if sweep => {
+                            if found.missing.len() <= MOST_LISTED {
+                                found.missing.push((id, stamp));
+                            }
+                            return Ok(());
+                        }
+                        Difference::Returned if sweep => &mut found.returned,
+                        // Without the columns in question, everything looks changed.
+                        Difference::Changed if refresh => &mut found.changed,
+                        // Rows from before the start are not wanted.
+                        Difference::New if sweep && !has_start => &mut found.new,
+                        _ => return Ok(()),
+                    };
+                    if list.len() <= MOST_LISTED {
+                        list.push(id);
+                    }
+                    Ok(())
+                })?;
             Ok(found)
         })
         .await?;
         if sweep {
-            self.bury(&found, entity, now, out).await?;
+            self.bury(&found, entity, out).await?;
         }
         let mut again = Vec::new();
         if refresh {
             again.extend(found.changed);
         }
         if sweep {
+            self.welcome(&found.returned, entity).await?;
+            again.extend(found.returned);
             // Usually rows of the last two hours; sometimes one that no window shows.
             again.extend(found.new);
         }
@@ -504,13 +516,14 @@ impl Reader<'_> {
         self.put_aside(seen, entity).await
     }
 
-    /// The same object with Id alone, and the columns that change in silence.
+    /// The same object with Id and stamp alone, and the columns that change in silence.
     fn narrow(&self, refresh: bool) -> Result<Target> {
         let target = &self.target;
         let silent: Vec<&str> = target.silent_names().collect();
         let is_kept = |name: &str| {
             target.stream.primary_key.iter().any(|key| key == name)
                 || (refresh && silent.contains(&name))
+                || target.stream.replication_key.as_deref() == Some(name)
                 || name == overlock_core::stream::EXTRA
         };
         let fields: Vec<_> = target
@@ -541,16 +554,11 @@ impl Reader<'_> {
     }
 
     /// Tells of rows that are gone without a word.
-    async fn bury(
-        &self,
-        found: &Differences,
-        entity: &str,
-        now: Timestamp,
-        out: &mut Out,
-    ) -> Result<()> {
+    async fn bury(&self, found: &Differences, entity: &str, out: &mut Out) -> Result<()> {
         let missing = found.missing.len() as u64;
+        let all = missing == found.known && missing > 1;
         let most = missing > FEW && missing.saturating_mul(10) > found.known.saturating_mul(9);
-        if most || found.missing.len() > MOST_LISTED {
+        if all || most || found.missing.len() > MOST_LISTED {
             return Err(Error::new(
                 ErrorKind::Data,
                 format!(
@@ -561,18 +569,29 @@ impl Reader<'_> {
             .hint("look at Zuora whether the source's user still sees them; if they are gone, run with --full-refresh"));
         }
         let mut gone = Bag::new(&self.target.shelves);
-        for ids in found.missing.chunks(BATCH_ROWS) {
-            for id in ids {
-                gone.add(id, 0)?;
+        for rows in found.missing.chunks(BATCH_ROWS) {
+            for (id, stamp) in rows {
+                gone.add(id, 1, *stamp)?;
             }
-            self.emitted.fetch_add(ids.len() as u64, Ordering::Relaxed);
-            out.page(self.tombstones(ids, entity, now)?, None).await?;
+            self.emitted.fetch_add(rows.len() as u64, Ordering::Relaxed);
+            out.page(self.tombstones(rows, entity)?, None).await?;
         }
         let pending = self.target.pending("gone", entity);
         blocking(move || no_repeats(pending.add(gone.sorted()?)?)).await
     }
 
-    fn tombstones(&self, ids: &[String], entity: &str, now: Timestamp) -> Result<RecordBatch> {
+    /// Rows that are there again are not gone.
+    async fn welcome(&self, ids: &[String], entity: &str) -> Result<()> {
+        let mut back = Bag::new(&self.target.shelves);
+        for id in ids {
+            back.add(id, 0, 0)?;
+        }
+        let pending = self.target.pending("gone", entity);
+        blocking(move || no_repeats(pending.add(back.sorted()?)?)).await
+    }
+
+    /// The last stamp of a row stays with it: should it come back, it is not older than its tombstone.
+    fn tombstones(&self, rows: &[(String, i64)], entity: &str) -> Result<RecordBatch> {
         let stream = &self.target.stream;
         let columns: Vec<ArrayRef> = stream
             .schema
@@ -581,17 +600,20 @@ impl Reader<'_> {
             .map(|field| -> ArrayRef {
                 let name = field.name().as_str();
                 if name == ENTITY {
-                    let all = std::iter::repeat_n(entity, ids.len());
+                    let all = std::iter::repeat_n(entity, rows.len());
                     Arc::new(StringArray::from_iter_values(all))
                 } else if stream.primary_key.iter().any(|key| key == name) {
-                    Arc::new(StringArray::from_iter_values(ids))
+                    Arc::new(StringArray::from_iter_values(rows.iter().map(|(id, _)| id)))
                 } else if name == DELETED {
-                    Arc::new(BooleanArray::from(vec![true; ids.len()]))
+                    Arc::new(BooleanArray::from(vec![true; rows.len()]))
                 } else if stream.replication_key.as_deref() == Some(name) {
-                    let stamps = TimestampMicrosecondArray::from(vec![now.micros(); ids.len()]);
+                    let stamps: TimestampMicrosecondArray = rows
+                        .iter()
+                        .map(|(_, stamp)| Some(*stamp).filter(|stamp| *stamp != i64::MIN))
+                        .collect();
                     Arc::new(stamps.with_timezone(UTC))
                 } else {
-                    new_null_array(field.data_type(), ids.len())
+                    new_null_array(field.data_type(), rows.len())
                 }
             })
             .collect();
@@ -633,8 +655,8 @@ impl Reader<'_> {
             let asks: Vec<_> = pieces.iter().map(|piece| target.ask(piece)).collect();
             let outcomes = self.source.tenant().run(entity, &asks).await?;
             for (piece, outcome) in pieces.iter().zip(outcomes) {
-                let files = match outcome {
-                    Outcome::Files { files, .. } => files,
+                let (files, deletes) = match outcome {
+                    Outcome::Files { files, deletes, .. } => (files, deletes),
                     Outcome::Refused(error) | Outcome::TooLarge(error, _) => return Err(error),
                 };
                 for file in &files.files {
@@ -646,6 +668,7 @@ impl Reader<'_> {
                                 piece,
                                 file,
                                 expected,
+                                deletes,
                                 entity,
                             },
                             &mut all,

@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub(super) skip: usize,
     /// Rows of these.
     pub(super) rows: u64,
+    /// Deleted rows were asked for, too.
+    pub(super) deletes: bool,
 }
 
 /// What came of a file.
@@ -79,6 +81,8 @@ pub(super) struct Wanted<'a> {
     pub(super) file: &'a str,
     /// Rows, if that is known of this file alone.
     pub(super) expected: Option<u64>,
+    /// Deleted rows were asked for, too.
+    pub(super) deletes: bool,
     pub(super) entity: &'a str,
 }
 
@@ -86,6 +90,7 @@ pub(super) struct Wanted<'a> {
 struct Places {
     id: Option<usize>,
     deleted: Option<usize>,
+    stamp: Option<usize>,
     silent: Vec<usize>,
 }
 
@@ -95,6 +100,7 @@ impl Places {
         Self {
             id: target.stream.primary_key.last().and_then(|id| at(id)),
             deleted: at(DELETED),
+            stamp: target.stream.replication_key.as_deref().and_then(at),
             silent: target.silent_names().filter_map(at).collect(),
         }
     }
@@ -111,7 +117,6 @@ impl Reader<'_> {
         let Wanted {
             target,
             file,
-            expected,
             entity,
             ..
         } = wanted;
@@ -173,7 +178,7 @@ impl Reader<'_> {
                         // What is dropped before decoding belongs to no batch.
                         total.nul_stripped += counts.nul_stripped;
                         break self
-                            .check_file(target, &counts, &header, expected)
+                            .check_file(wanted, &counts, &header)
                             .map(|()| counts.rows);
                     }
                     Err(error) => break Err(error),
@@ -201,24 +206,49 @@ impl Reader<'_> {
     }
 
     /// Compares a file that has ended with what was asked and announced.
-    fn check_file(
-        &self,
-        target: &Target,
-        counts: &Counts,
-        header: &[String],
-        expected: Option<u64>,
-    ) -> Result<()> {
+    fn check_file(&self, wanted: Wanted<'_>, counts: &Counts, header: &[String]) -> Result<()> {
         let name = self.target.stream.name.as_str();
-        let missing = target.columns.iter().find(|column| {
-            !self.source.learnt().is_dropped(name, &column.path) && !header.contains(&column.name)
-        });
-        if let Some(column) = missing {
+        let learnt = self.source.learnt();
+        let has = |name: &str| header.iter().any(|column| column == name);
+        let mut columns = wanted.target.columns.iter();
+        let missing = columns
+            .find(|column| !learnt.is_dropped(name, &column.path) && !has(&column.name))
+            .map(|column| column.header.as_str());
+        // Without the mark, deleted rows would look alive.
+        let unmarked = wanted.deletes && !has(limits::DELETED_COLUMN);
+        if let Some(column) = missing.or(unmarked.then_some(limits::DELETED_COLUMN)) {
             return Err(Error::new(
                 ErrorKind::Data,
-                format!("find the column `{}` in a result file", column.header),
+                format!("find the column `{column}` in a result file"),
             ));
         }
-        counts.check_page(expected)
+        counts.check_page(wanted.expected)?;
+        self.check_end(counts)
+    }
+
+    /// A file that is cut inside its last value has as many rows as a whole one. Whether files end with a line feed
+    /// nobody documents, so the tenant's own show it.
+    fn check_end(&self, counts: &Counts) -> Result<()> {
+        let learnt = self.source.learnt();
+        if counts.rows == 0 {
+            return Ok(());
+        }
+        if counts.unterminated_pages == 0 {
+            learnt.files_end_with_line_feed();
+            return Ok(());
+        }
+        if learnt.do_files_end_with_line_feed() {
+            return Err(Error::new(
+                ErrorKind::Data,
+                "prove a result file whole: its last row has no line feed, which this tenant's files have",
+            ));
+        }
+        self.source.client().warn(
+            "W0709",
+            Some(&self.target.stream.name),
+            "a result file ends without a line feed: nothing proves that its last value is whole",
+        );
+        Ok(())
     }
 
     fn tell_oddities(&self, target: &Target, counts: &Counts) {
@@ -278,9 +308,14 @@ fn inspect(
         return Err(Error::bug("read rows without an Id"));
     };
     let deleted = places.deleted.map(|at| batch.column(at).as_boolean());
+    let stamps = places.stamp.and_then(|at| {
+        batch
+            .column(at)
+            .as_primitive_opt::<TimestampMicrosecondType>()
+    });
     let silent: Vec<&ArrayRef> = places.silent.iter().map(|at| batch.column(*at)).collect();
     for row in 0..batch.num_rows() {
-        if ids.is_null(row) {
+        if ids.is_null(row) || ids.value(row).is_empty() {
             return Err(Error::new(
                 ErrorKind::Data,
                 "tell rows apart: one has no Id",
@@ -298,9 +333,11 @@ fn inspect(
             }
             seen.last = Some(id.to_owned());
         }
-        seen.ids.add(id, hash(&silent, row))?;
+        let stamp = stamps.filter(|stamps| stamps.is_valid(row));
+        let stamp = stamp.map_or(i64::MIN, |stamps| stamps.value(row));
+        seen.ids.add(id, hash(&silent, row), stamp)?;
         if deleted.is_some_and(|deleted| !deleted.is_null(row) && deleted.value(row)) {
-            seen.gone.add(id, 0)?;
+            seen.gone.add(id, 1, stamp)?;
         }
     }
     if let Some(last) = batch.num_rows().checked_sub(1) {

@@ -74,10 +74,7 @@ async fn read_object(
 ) -> Result<()> {
     let plan = planned(source, request.until).await?;
     let upper = plan.upper.unwrap_or(request.until);
-    let mut position = Position::read(request.state.as_ref())?;
-    position.check_tenant(&source.client().tenant())?;
-    position.check_future(source.client().now())?;
-    position.tenant = Some(source.client().tenant());
+    let position = position(source, request)?;
     let target = Target::new(source, object, &request.stream, request.filter.as_deref());
     let mut reader = Reader {
         source,
@@ -92,6 +89,29 @@ async fn read_object(
     };
     reader.run(&plan, upper, out).await?;
     out.taken().await
+}
+
+/// Where the stream stands, if that is a place to go on from.
+fn position(source: &Zuora, request: &ReadRequest) -> Result<Position> {
+    let stream = &request.stream;
+    let client = source.client();
+    let mut position = Position::read(request.state.as_ref())?;
+    position.check_tenant(&client.tenant())?;
+    position.check_future(client.now())?;
+    position.check_key(&stream.primary_key)?;
+    let wanted = start(source, request);
+    if request.state.is_none() {
+        position.start = wanted;
+    } else if let Some(begun) = position.narrower_start(wanted) {
+        client.warn(
+            "W0710",
+            Some(&stream.name),
+            format!("rows from before {begun} are not read, although the settings ask for them by now: `overlock sync --full-refresh` reads them"),
+        );
+    }
+    position.tenant = Some(client.tenant());
+    position.key.clone_from(&stream.primary_key);
+    Ok(position)
 }
 
 /// The jobs of this run; made when the first stream reads.
@@ -447,7 +467,12 @@ impl Reader<'_> {
                 tracing::debug!(stream = %target.stream.name, ?pieces, "A piece is made smaller.");
                 Ok(Step::Smaller(pieces))
             }
-            Some(Outcome::Files { job, query, files }) => {
+            Some(Outcome::Files {
+                job,
+                query,
+                files,
+                deletes,
+            }) => {
                 self.unexplained = 0;
                 Ok(Step::Found(Found {
                     job,
@@ -455,6 +480,7 @@ impl Reader<'_> {
                     files,
                     skip,
                     rows,
+                    deletes,
                 }))
             }
         }
@@ -485,6 +511,7 @@ impl Reader<'_> {
                         piece,
                         file,
                         expected,
+                        deletes: found.deletes,
                         entity,
                     },
                     &mut seen,
@@ -567,7 +594,7 @@ impl Reader<'_> {
         ) && self.target.filter.is_none()
         {
             let now = self.source.client().now();
-            self.source.learnt().refused(name, now, error.to_string());
+            self.source.learnt().refused(name, now, &error.to_string());
         }
     }
 

@@ -1064,3 +1064,157 @@ async fn settings_that_change_between_runs_lose_nothing() {
     client.run(&tenant, &names, &mut store).await.ok();
     assert_all_exact(&tenant, &client, &names, &store).await;
 }
+
+#[tokio::test]
+async fn rows_that_vanish_and_come_back_are_there_again() {
+    let tenant = Tenant::small();
+    let client = tenant.client(&json!({}));
+    let mut store = Store::default();
+    let names = ["ProcessedUsage"];
+    client.run(&tenant, &names, &mut store).await.ok();
+    let id = tenant.some_id("ProcessedUsage");
+    let row = tenant.row("ProcessedUsage", &id);
+    // A permission is taken away and given back: the row is as it was, its stamp is old.
+    for _ in 0..2 {
+        let now = tenant.now();
+        tenant.world(|world| world.vanish("ProcessedUsage", &id, now));
+        tenant.pass(8 * DAY);
+        let client = tenant.client_again(&client, &json!({}));
+        client.run(&tenant, &names, &mut store).await.ok();
+        assert_eq!(store.table("ProcessedUsage").rows[&id]["_deleted"], "true");
+        let now = tenant.now();
+        tenant.world(|world| world.put("ProcessedUsage", row.clone(), now));
+        tenant.pass(8 * DAY);
+        let client = tenant.client_again(&client, &json!({}));
+        let run = client.run(&tenant, &names, &mut store).await.ok();
+        assert_eq!(run.rows, 1);
+        assert_all_exact(&tenant, &client, &names, &store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_vanishes_whole_is_not_believed() {
+    let tenant = Tenant::small();
+    let client = tenant.client(&json!({}));
+    let mut store = Store::default();
+    let names = ["AccountingCode"];
+    client.run(&tenant, &names, &mut store).await.ok();
+    let live = store.table("AccountingCode").live();
+    assert!((2..100).contains(&live.len()), "{}", live.len());
+    let now = tenant.now();
+    for id in &live {
+        tenant.world(|world| world.vanish("AccountingCode", id, now));
+    }
+    tenant.pass(8 * DAY);
+    let client = tenant.client_again(&client, &json!({}));
+    let run = client.run(&tenant, &names, &mut store).await;
+    assert_eq!(run.errors.len(), 1);
+    assert_eq!(store.table("AccountingCode").live(), live);
+}
+
+#[tokio::test]
+async fn two_results_of_one_query_are_not_believed() {
+    let tenant = Tenant::small();
+    tenant.fault(
+        Match::path("/v1/batch-query/jobs/*").method("GET"),
+        Fault::Replace {
+            find: r#""batches":[{"#.to_owned(),
+            with: r#""batches":[{"name":"q0_Contact","status":"completed","recordCount":0,"fileId":"x"},{"#
+                .to_owned(),
+        },
+    );
+    let client = tenant.client(&json!({}));
+    let reading = bounded(client.read(&tenant, "Contact", None)).await;
+    assert_eq!(reading.failed().kind(), ErrorKind::Data);
+    assert!(reading.failed().to_string().contains("two results"));
+    assert!(reading.states.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_without_the_mark_of_deleted_rows_is_not_believed() {
+    let tenant = Tenant::small();
+    tenant.fault(
+        Match::path("/v1/file/*").method("GET"),
+        Fault::Replace {
+            find: "RowIsDeleted".to_owned(),
+            with: "RowIsOther".to_owned(),
+        },
+    );
+    let client = tenant.client(&json!({"format": "csv"}));
+    let reading = bounded(client.read(&tenant, "Contact", None)).await;
+    assert_eq!(reading.failed().kind(), ErrorKind::Data);
+    assert!(reading.states.is_empty());
+    // Who did not ask for deleted rows misses nothing.
+    client.read(&tenant, "ProcessedUsage", None).await.ok();
+}
+
+#[tokio::test]
+async fn who_is_refused_for_deleted_rows_without_asking_for_them_asks_a_few_times_only() {
+    for body in [
+        r#"{"status":"error","errorCode":"90012","message":"Stateless AQuA does not support deleted columns."}"#,
+        r#"{"status":"error","errorCode":"90017","message":"Objects included in the queries do not support the querying of deleted records."}"#,
+    ] {
+        let tenant = Tenant::small();
+        tenant.fault(
+            Match::path("/v1/batch-query/").method("POST"),
+            Fault::json(200, body),
+        );
+        let client = tenant.client(&json!({}));
+        let names = ["Contact", "ProcessedUsage", "Account"];
+        let mut store = Store::default();
+        let run = bounded(client.run(&tenant, &names, &mut store)).await;
+        assert_eq!(run.errors.len(), 3, "{:?}", run.errors);
+        assert!(tenant.calls("submit") <= 16, "{}", tenant.calls("submit"));
+    }
+    let tenant = Tenant::small();
+    tenant.fault(
+        Match::path("/v1/batch-query/jobs/*").method("GET"),
+        Fault::Replace {
+            find: r#""status":"completed""#.to_owned(),
+            with: r#""status":"deleted_notallowed""#.to_owned(),
+        },
+    );
+    let client = tenant.client(&json!({}));
+    let reading = bounded(client.read(&tenant, "ProcessedUsage", None)).await;
+    assert!(reading.error.is_some());
+    assert!(tenant.calls("submit") <= 3, "{}", tenant.calls("submit"));
+}
+
+#[tokio::test]
+async fn a_key_that_changes_between_runs_is_refused_and_an_earlier_start_is_told() {
+    let (tenant, entities) = Tenant::of_two_entities();
+    let one = json!({"entities": entities, "start_date": "2026-01-01T00:00:00Z"});
+    let client = tenant.client(&one);
+    let stream = client.stream("Account").await;
+    let first = client
+        .read_request(request(&tenant, &stream, None))
+        .await
+        .ok();
+    tenant.pass(DAY);
+    let earlier = json!({"entities": entities, "start_date": "2025-06-01T00:00:00Z"});
+    let again = tenant.client_again(&client, &earlier);
+    again
+        .read(&tenant, "Account", Some(first.state()))
+        .await
+        .ok();
+    assert!(
+        again.warnings().iter().any(|text| text.contains("W0710")),
+        "{:?}",
+        again.warnings()
+    );
+    let again = tenant.client_again(&client, &one);
+    again
+        .read(&tenant, "Account", Some(first.state()))
+        .await
+        .ok();
+    assert_eq!(again.warnings(), Vec::<String>::new());
+    // Without `entity_id` the key is another one.
+    let mut stream = (*stream).clone();
+    stream.primary_key.retain(|name| name == "Id");
+    let stream = std::sync::Arc::new(stream);
+    let reading = again
+        .read_request(request(&tenant, &stream, Some(first.state())))
+        .await;
+    assert_eq!(reading.failed().kind(), ErrorKind::Config);
+    assert!(reading.rows.is_empty());
+}

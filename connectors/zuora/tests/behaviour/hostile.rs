@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use overlock_core::ErrorKind;
 use overlock_sandbox::company::Dice;
 use overlock_sandbox::{Fault, Match};
 use overlock_zuora::{api, describe};
@@ -374,4 +375,48 @@ async fn a_quarter_of_all_calls_may_fail_and_no_row_is_lost() {
         tenant.sandbox.faults().clear();
         crate::tenant::assert_all_exact(&tenant, &client, &names, &store).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_file_that_is_cut_inside_its_last_value_is_not_believed() {
+    let tenant = Tenant::small();
+    tenant.behave(|behaviour| behaviour.shuffled_columns = false);
+    let (_, _, file) = answers(&tenant).await;
+    let extra = json!({"format": "csv"});
+    let client = tenant.client(&extra);
+    let whole = client.read(&tenant, "Contact", None).await.ok();
+    let end = String::from_utf8(file[file.len() - 60..].to_vec()).unwrap();
+    let cut = end[..57].to_owned();
+    assert!(end.ends_with('\n') && !cut.ends_with('\n'));
+    let files = || Match::path("/v1/file/*").method("GET");
+    let fault = Fault::Replace {
+        find: end,
+        with: cut,
+    };
+    // Here files end with a line feed.
+    tenant.fault(files(), fault.clone());
+    let again = tenant.client_again(&client, &extra);
+    let reading = again.read(&tenant, "Contact", None).await;
+    assert_eq!(reading.failed().kind(), ErrorKind::Data);
+    assert!(reading.states.is_empty());
+    // Nor is one whose end comes late: what was delivered of it is not what it has.
+    tenant.sandbox.faults().clear();
+    tenant.fault(files().times(1), fault.clone());
+    let again = tenant.client_again(&client, &extra);
+    let reading = again.read(&tenant, "Contact", None).await;
+    assert_eq!(reading.failed().kind(), ErrorKind::Data);
+    assert!(reading.states.is_empty());
+    let again = tenant.client_again(&client, &extra);
+    let reading = again.read(&tenant, "Contact", None).await.ok();
+    assert_eq!(reading.rows, whole.rows);
+    // Who has seen no other file of this tenant is warned.
+    tenant.sandbox.faults().clear();
+    tenant.fault(files(), fault);
+    let other = tenant.client(&extra);
+    other.read(&tenant, "Contact", None).await.ok();
+    let warnings = other.warnings();
+    assert!(
+        warnings.iter().any(|text| text.contains("W0709")),
+        "{warnings:?}"
+    );
 }

@@ -91,10 +91,7 @@ pub(crate) async fn read(
     out: &mut Out,
 ) -> Result<()> {
     let upper = super::upper(source, request.until).await?;
-    let mut position = Position::read(request.state.as_ref())?;
-    position.check_tenant(&source.client().tenant())?;
-    position.check_future(source.client().now())?;
-    position.tenant = Some(source.client().tenant());
+    let mut position = super::position(source, request)?;
     // Parts of windows are of no use here: what is delivered of them is read again.
     position.inside = None;
     let mut reader = Reader {
@@ -447,7 +444,7 @@ impl Reader<'_> {
             for id in ids {
                 let id = id
                     .ok_or_else(|| Error::new(ErrorKind::Data, "tell rows apart: one has no Id"))?;
-                seen.add(&compact(id), 0)?;
+                seen.add(&compact(id), 0, 0)?;
             }
         } else if self.table.id().is_some() {
             return Err(Error::bug("read rows without an Id"));
