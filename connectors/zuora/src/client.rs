@@ -247,10 +247,12 @@ impl Client {
         }
         let ahead = self.ahead.seconds().unwrap_or(0);
         if ahead.abs() > CLOCK_SKEW_SECS {
+            let side = if ahead > 0 { "ahead of" } else { "behind" };
+            let seconds = ahead.unsigned_abs();
             self.warn(
                 "W0701",
                 None,
-                format!("this machine's clock is {ahead} seconds ahead of Zuora's: windows end by the one that is behind"),
+                format!("this machine's clock is {seconds} seconds {side} Zuora's: windows end by the one that is behind"),
             );
         }
         Ok(())

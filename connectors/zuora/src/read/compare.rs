@@ -314,9 +314,14 @@ impl Reader<'_> {
             } else {
                 (vec![condition], "rows that have a value in them are")
             };
+            let columns = self.target.columns.iter();
+            let shown: Vec<&str> = columns
+                .filter(|column| new.contains(&column.path))
+                .map(|column| column.name.as_str())
+                .collect();
             self.source.client().drift(
                 name,
-                format!("new columns {}: {what} read again", new.join(", ")),
+                format!("new columns {}: {what} read again", shown.join(", ")),
             );
             for entity in self.source.tuning().entities.clone() {
                 let Some(mark) = self.position.mark(&entity) else {

@@ -259,7 +259,7 @@ impl Reader<'_> {
                 "W0702",
                 stream,
                 format!(
-                    "{} values do not fit their columns and are kept, as they are, in `_extra`; an amount of more than {} digits behind the point is such a value: `decimal_scale` can be raised",
+                    "{} values do not fit their columns, or have none, and are kept as they are in `_extra`; an amount of more than {} digits behind the point is such a value: `decimal_scale` can be raised",
                     counts.extra_values,
                     self.source.tuning().decimal_scale
                 ),

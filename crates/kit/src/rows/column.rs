@@ -386,7 +386,7 @@ impl Column {
                 }
             }
             Self::Integer(fixed) => {
-                fixed.extend(block, position, options, counts, misfits, integer)
+                fixed.extend(block, position, options, counts, misfits, integer);
             }
             Self::Float(fixed) => fixed.extend(block, position, options, counts, misfits, float),
             Self::Decimal(fixed, precision, scale) => {
