@@ -124,7 +124,9 @@ def many(scratch: pathlib.Path) -> str:
     try:
         folder = project(emulator, scratch / "hundred", [])
         found = json.loads(Run([BINARY, "discover", "bench", "--json"], folder).out)
-        names = [stream["name"] for stream in found["streams"] if stream["name"][0].isupper()][:100]
+        # One that is listed and cannot be asked for (tables have small letters).
+        refused = "BookingTransaction"
+        names = [stream["stream"] for stream in found if stream["stream"][0].isupper() and stream["stream"] != refused][:100]
         assert len(names) == 100, names
         folder = project(emulator, scratch / "hundred", names)
         told = []

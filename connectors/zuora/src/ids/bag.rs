@@ -1,6 +1,7 @@
 //! Ids as they come, given back in order.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -281,13 +282,18 @@ impl Sorted {
     /// # Errors
     /// `Io` if the disk fails.
     pub(crate) fn next(&mut self) -> Result<Option<Entry>> {
-        let Some(Reverse((id, at, beside, stamp))) = self.heads.pop() else {
+        let Some(mut head) = self.heads.peek_mut() else {
             return Ok(None);
         };
-        if let Some(run) = self.runs.get_mut(at)
-            && let Some(next) = run.next()?
-        {
-            self.heads.push(Reverse((next.0, at, next.1, next.2)));
+        let Reverse((id, at, beside, stamp)) = *head;
+        let next = match self.runs.get_mut(at) {
+            Some(run) => run.next()?,
+            None => None,
+        };
+        // In place: an entry that goes and one that comes would order the heap twice.
+        match next {
+            Some(next) => *head = Reverse((next.0, at, next.1, next.2)),
+            None => drop(PeekMut::pop(head)),
         }
         Ok(Some((id, beside, stamp)))
     }
