@@ -60,7 +60,11 @@ impl Redactor {
             spellings.push(percent_encode(piece));
             spellings.push(base64(piece.as_bytes()));
             let json = serde_json::Value::from(piece).to_string();
-            spellings.push(json.trim_matches('"').to_owned());
+            // Not by trimming: a secret may end with a quote itself.
+            let inner = json
+                .strip_prefix('"')
+                .and_then(|json| json.strip_suffix('"'));
+            spellings.extend(inner.map(ToOwned::to_owned));
         }
         let mut known = self
             .0
