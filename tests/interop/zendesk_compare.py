@@ -40,7 +40,7 @@ IGNORED = {
 # Streams whose key is not `id`.
 KEYS = {"tags": "name", "custom_objects": "key"}
 # Streams of which Zendesk does not tell what is deleted: the last version stays in overlock's table.
-KEPT = {"satisfaction_ratings", "ticket_audits", "ticket_comments", "ticket_metrics", "user_identities", "articles"}
+KEPT = {"deleted_tickets", "satisfaction_ratings", "ticket_audits", "ticket_comments", "ticket_metrics", "user_identities", "articles"}
 # Streams that overlock shows under another name or shape, or not at all.
 NOT_IN_OVERLOCK = {"account_settings", "custom_objects"}
 
